@@ -169,6 +169,15 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TermStats:
+    """What BM25 needs to know about a corpus: chunks, their mean length in terms, and document frequencies."""
+
+    n_docs: int
+    mean_length: float
+    df: Mapping[str, int] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
     """What must agree before vectors may be compared; it is written into every store.
 
