@@ -1,0 +1,112 @@
+"""tiktoken encodings, read from tiktoken's own cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.errors import ModelNotFoundError
+from ragkit.seams import Offsets
+from ragkit.text.seams import slices
+from ragkit.text.unicode import encodable
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding
+
+_SLICE = 100_000
+_LOADING = Lock()
+#: Encodings whose patterns were read: a newline ends a token there, and a blank belongs to the word after it.
+_NEWLINE_ENDS_TOKEN = frozenset({"cl100k_base", "o200k_base"})
+_SPACE_STARTS_TOKEN = _NEWLINE_ENDS_TOKEN | {"gpt2", "r50k_base", "p50k_base", "p50k_edit"}
+
+
+class TiktokenTokenizer:
+    """A ``tiktoken.Encoding`` as a ragkit Tokenizer; special-token strings in a text are text."""
+
+    __slots__ = ("_newline", "_space", "encoding", "n_special", "name")
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.name = f"tiktoken:{encoding.name}"
+        self.n_special = 0
+        self._newline = encoding.name in _NEWLINE_ENDS_TOKEN
+        self._space = encoding.name in _SPACE_STARTS_TOKEN
+
+    def count_batch(self, texts: Sequence[str], /) -> list[int]:
+        """Exact token counts."""
+        encode = self.encoding.encode_ordinary
+        return [len(encode(encodable(text))) for text in texts]
+
+    def starts(self, text: str, /) -> Offsets:
+        """Character offsets of the tokens' first characters; a token that starts inside a character counts there."""
+        clean = encodable(text)
+        sizes = _byte_lengths(self.encoding)
+        found: list[Offsets] = []
+        for begin, end, _ in slices(clean, _SLICE, self.additive_at):
+            piece = clean[begin:end]
+            lengths = sizes[np.asarray(self.encoding.encode_ordinary(piece), dtype=np.int64)]
+            first_bytes = np.cumsum(lengths) - lengths
+            if not piece.isascii():
+                data = np.frombuffer(piece.encode("utf-8"), dtype=np.uint8)
+                first_bytes = (np.cumsum((data & 0xC0) != 0x80) - 1)[first_bytes]
+            found.append(first_bytes + begin)
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def additive_at(self, text: str, position: int, /) -> bool:
+        """True before the blank of a word, and after a line end that a visible character follows."""
+        if position <= 0 or position >= len(text):
+            return True
+        before, after = text[position - 1], text[position]
+        if after == " ":
+            return self._space and not before.isspace()
+        # o200k lets "/" follow the newlines of a punctuation token.
+        return self._newline and before == "\n" and after != "/" and not after.isspace()
+
+
+@lru_cache(maxsize=8)
+def _lengths_by_name(name: str) -> NDArray[np.int64]:
+    import tiktoken
+
+    return _measure(tiktoken.get_encoding(name))
+
+
+def _measure(encoding: Encoding) -> NDArray[np.int64]:
+    sizes = np.zeros(encoding.max_token_value + 1, dtype=np.int64)
+    for token in range(encoding.max_token_value + 1):
+        try:
+            sizes[token] = len(encoding.decode_single_token_bytes(token))
+        except KeyError:
+            continue
+    return sizes
+
+
+def _byte_lengths(encoding: Encoding) -> NDArray[np.int64]:
+    return _lengths_by_name(encoding.name) if encoding.name in _SPACE_STARTS_TOKEN else _measure(encoding)
+
+
+def cached_encoding(name: str) -> Encoding:
+    """The encoding ``name`` from tiktoken's cache folder; raises ModelNotFoundError where tiktoken would download.
+
+    tiktoken has no offline switch, so its one download function is barred while the encoding loads.
+    """
+    import tiktoken
+    from tiktoken import load
+
+    def refuse(path: str) -> NoReturn:
+        raise ModelNotFoundError(
+            f"The tiktoken encoding {name!r} is not in tiktoken's cache (TIKTOKEN_CACHE_DIR), and ragkit downloads nothing unasked. "
+            f"Fill the cache, or allow the download by passing the encoding itself: tokenizer=tiktoken.get_encoding({name!r})."
+        )
+
+    with _LOADING:
+        download = load.read_file
+        load.read_file = refuse
+        try:
+            return tiktoken.get_encoding(name)
+        finally:
+            load.read_file = download

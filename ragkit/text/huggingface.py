@@ -1,0 +1,126 @@
+"""Hugging Face ``tokenizer.json`` vocabularies, on a private copy that neither truncates nor pads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.errors import InvalidInputError, ModelNotFoundError
+from ragkit.seams import Offsets
+from ragkit.text.seams import slices
+from ragkit.text.unicode import encodable
+from ragkit.types import digest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
+
+#: One long string is several times slower than pieces of this many characters in a batch, and takes more memory.
+_SLICE = 4_000
+_GROUP = 64
+#: WordPiece turns a longer word into one [UNK]: "within the limit", and worthless as an embedding.
+_UNKNOWN_RUN = 100
+_UNKNOWN_STEP = 4
+
+
+class HuggingFaceTokenizer:
+    """A ``tokenizers.Tokenizer`` as a ragkit Tokenizer.
+
+    ``backend`` is a private copy: its truncation and padding are cleared and strings such as ``[SEP]`` in a
+    text are text. ``n_special`` defaults to the special tokens the model adds around one text.
+    """
+
+    __slots__ = ("_blank_is_seam", "_space_starts_token", "backend", "n_special", "name")
+
+    def __init__(self, backend: Backend, *, name: str | None = None, n_special: int | None = None) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        source = backend.to_str()
+        copy = Backend.from_str(source)
+        copy.no_truncation()
+        copy.no_padding()
+        copy.encode_special_tokens = True
+        self.backend: Backend = copy
+        settings: dict[str, Any] = json.loads(source)
+        settings.pop("truncation", None)
+        settings.pop("padding", None)
+        self.name = f"{name or 'huggingface'}@{digest(json.dumps(settings, sort_keys=True))[:12]}"
+        self.n_special = copy.num_special_tokens_to_add(False) if n_special is None else n_special
+        self._blank_is_seam = _is_bert(settings)
+        self._space_starts_token = _is_byte_level(settings)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, name: str | None = None, n_special: int | None = None) -> HuggingFaceTokenizer:
+        """The tokenizer in a ``tokenizer.json`` file; raises ModelNotFoundError or InvalidInputError."""
+        from tokenizers import Tokenizer as Backend
+
+        if not Path(path).is_file():
+            raise ModelNotFoundError(f"No tokenizer file {str(path)!r}. Give the path of a tokenizer.json.")
+        try:
+            backend = Backend.from_file(str(path))
+        except Exception as error:
+            raise InvalidInputError(
+                f"{str(path)!r} is not a tokenizer.json that the tokenizers library reads: {error}"
+            ) from error
+        return cls(backend, name=name, n_special=n_special)
+
+    def count_batch(self, texts: Sequence[str], /) -> list[int]:
+        """Exact token counts, special tokens left out."""
+        encodings = self.backend.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
+        return [len(encoding) for encoding in encodings]
+
+    def starts(self, text: str, /) -> Offsets:
+        """Character offsets of the tokens' first characters; a long ``[UNK]`` counts as one token per 4 characters."""
+        clean = encodable(text)
+        pieces = list(slices(clean, _SLICE, self.additive_at))
+        found: list[Offsets] = []
+        for at in range(0, len(pieces), _GROUP):
+            group = pieces[at : at + _GROUP]
+            encodings = self.backend.encode_batch([clean[a:b] for a, b, _ in group], add_special_tokens=False)
+            for (begin, _, _), encoding in zip(group, encodings, strict=True):
+                offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+                found.append(_split_unknown(offsets) + begin)
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def additive_at(self, text: str, position: int, /) -> bool:
+        """True beside a blank for BERT-like models, before a word's blank for byte-level ones, else never."""
+        if position <= 0 or position >= len(text):
+            return True
+        before, after = text[position - 1], text[position]
+        if self._blank_is_seam:
+            return before in " \n\t\r" or after in " \n\t\r"
+        return self._space_starts_token and after == " " and not before.isspace()
+
+
+def _split_unknown(offsets: Offsets) -> Offsets:
+    starts = offsets[:, 0]
+    lengths = offsets[:, 1] - starts
+    if not (lengths > _UNKNOWN_RUN).any():
+        return starts
+    repeats = np.where(lengths > _UNKNOWN_RUN, -(-lengths // _UNKNOWN_STEP), 1)
+    first = np.cumsum(repeats) - repeats
+    inside = np.arange(int(repeats.sum())) - np.repeat(first, repeats)
+    return np.repeat(starts, repeats) + inside * _UNKNOWN_STEP
+
+
+def _is_bert(settings: dict[str, Any]) -> bool:
+    normalizer, splitter = settings.get("normalizer") or {}, settings.get("pre_tokenizer") or {}
+    return splitter.get("type") == "BertPreTokenizer" and normalizer.get("type") in (None, "BertNormalizer")
+
+
+def _is_byte_level(settings: dict[str, Any]) -> bool:
+    normalizer, splitter = settings.get("normalizer") or {}, settings.get("pre_tokenizer") or {}
+    if normalizer.get("type") not in (None, "NFC"):
+        return False
+    if splitter.get("type") == "ByteLevel":
+        return bool(splitter.get("use_regex", True)) and not splitter.get("add_prefix_space")
+    if splitter.get("type") != "Sequence":
+        return False
+    steps = splitter.get("pretokenizers", [])
+    patterns = [step.get("pattern", {}).get("Regex", "") for step in steps if step.get("type") == "Split"]
+    byte_level = [step for step in steps if step.get("type") == "ByteLevel"]
+    # The family of GPT patterns: a blank belongs to the word it precedes.
+    return bool(patterns) and all(r"\s+(?!\S)" in p for p in patterns) and not any(s.get("add_prefix_space") for s in byte_level)
