@@ -1,0 +1,44 @@
+"""A layout says where a text may be cut, and how gladly; the engine decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.types import Metadata
+
+
+def _no_spans() -> NDArray[np.int64]:
+    return np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Places where a text may be cut.
+
+    ``cuts`` are offsets, int64 ``(n,)``, strictly ascending, inside the text; ``strengths`` int64 ``(n,)`` say how
+    gladly (higher is better). ``atoms`` are spans, int64 ``(m, 2)``, kept whole when they fit into a chunk: code
+    fences, tables, lists. ``sections`` are ``(start, metadata)`` pairs, ascending: a chunk takes the metadata of
+    the section its first visible character lies in.
+    """
+
+    cuts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    strengths: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    atoms: NDArray[np.int64] = field(default_factory=_no_spans)
+    sections: tuple[tuple[int, Metadata], ...] = ()
+
+
+def make_layout(
+    cuts: dict[int, int],
+    length: int,
+    *,
+    atoms: list[tuple[int, int]] | None = None,
+    sections: tuple[tuple[int, Metadata], ...] = (),
+) -> Layout:
+    """A Layout from ``{offset: strength}``, in any order; offsets at the ends of the text are left out."""
+    places = np.array(sorted(at for at in cuts if 0 < at < length), dtype=np.int64)
+    strengths = np.fromiter((cuts[int(at)] for at in places), dtype=np.int64, count=len(places))
+    spans = np.array(sorted(set(atoms)), dtype=np.int64) if atoms else _no_spans()
+    return Layout(places, strengths, spans, sections)

@@ -1,0 +1,207 @@
+"""The engine under every chunker: one pass of the tokenizer, then bisection.
+
+The tokenizer tells once where each token of the text starts. Token counts between two cuts are then a
+difference of two positions, so that a chunk's end is found by bisection over the layout's cuts. Where the
+tokenizer does not vouch that a cut leaves the tokens beside it as they were, the chunk's text is counted again
+by itself, and shortened until it fits: the limit holds by the real tokenizer's own count, always.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.chunk.layout import Layout
+from ragkit.errors import ChunkLimitError
+from ragkit.seams import Tokenizer
+from ragkit.text.unicode import cluster_start
+
+#: A chunk should be filled at least this far before a stronger boundary is preferred to a later one.
+_FILL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk to be: the span ``[start, end)`` and the exact number of tokens in it."""
+
+    start: int
+    end: int
+    n_tokens: int
+
+
+def pack(text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap: int = 0) -> Iterator[Piece]:
+    """Spans of at most ``limit`` tokens that cover ``text``; neighbours share at most ``overlap`` tokens.
+
+    Raises ChunkLimitError when one character alone has more tokens than ``limit``.
+    """
+    packer = _Packer(text, layout, tokenizer, limit)
+    start = done = 0
+    while done < len(text):
+        piece = packer.take(start, done)
+        if piece is None:
+            start = done  # the overlap left no room for anything new
+            continue
+        yield piece
+        done = piece.end
+        start = packer.back(piece, overlap) if overlap and done < len(text) else done
+
+
+class _Packer:
+    """One text: where its tokens start, where it may be cut, what must stay whole."""
+
+    __slots__ = ("_atoms", "_cuts", "_limit", "_starts", "_strengths", "_text", "_tokenizer")
+
+    def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int) -> None:
+        self._text, self._tokenizer, self._limit = text, tokenizer, limit
+        starts = tokenizer.starts(text)
+        self._atoms = _fitting(layout.atoms, starts, limit)
+        outside = ~_inside(layout.cuts, self._atoms)
+        # Bisection over a memoryview is several times faster than one searchsorted call per look-up.
+        self._starts = memoryview(starts)
+        self._cuts = memoryview(layout.cuts[outside])
+        self._strengths = layout.strengths[outside]
+
+    def _count(self, start: int, end: int) -> int:
+        """Exact tokens of ``text[start:end]``."""
+        vouch, text = self._tokenizer.additive_at, self._text
+        if vouch(text, start) and vouch(text, end):
+            first = bisect_left(self._starts, start)
+            return bisect_left(self._starts, end, first) - first
+        return self._tokenizer.count_batch([text[start:end]])[0]
+
+    def take(self, start: int, done: int) -> Piece | None:
+        """The chunk that begins at ``start`` and ends after ``done``; None when an overlap leaves no room."""
+        text, starts = self._text, self._starts
+        first, budget = bisect_left(starts, start), self._limit
+        while budget > 0:
+            reach = len(text) if first + budget >= len(starts) else starts[first + budget]
+            if reach <= done:
+                break
+            end = self._end(start, done, reach, first, budget)
+            if end <= done:
+                break
+            count = self._count(start, end)
+            if count <= self._limit:
+                return Piece(start, end, count)
+            budget = min(budget - 1, budget - (count - self._limit), budget * self._limit // count)
+        return self._by_real_counts(start, done)
+
+    def _end(self, start: int, done: int, reach: int, first: int, budget: int) -> int:
+        """The best cut in ``(done, reach]``."""
+        if reach >= len(self._text):
+            return reach
+        reach = self._outside_atom(reach, done)
+        filled = max(done, self._starts[min(first + int(budget * _FILL), len(self._starts) - 1)])
+        high = bisect_right(self._cuts, reach)
+        near = bisect_left(self._cuts, filled + 1, 0, high)
+        if near < high:
+            window = self._strengths[near:high]
+            return self._whole(start, done, self._cuts[high - 1 - int(np.argmax(window[::-1]))])
+        if high and self._cuts[high - 1] > done:
+            return self._whole(start, done, self._cuts[high - 1])
+        return self._word_end(start, done, reach, filled)
+
+    def _whole(self, start: int, done: int, end: int) -> int:
+        """``end``, moved back so that it cuts no grapheme cluster, unless nothing would be left."""
+        whole = cluster_start(self._text, end, start)
+        if whole > done:
+            return whole
+        return end if start == done else done
+
+    def _outside_atom(self, reach: int, done: int) -> int:
+        """``reach``, moved to the start of the atom it would cut."""
+        at = int(np.searchsorted(self._atoms[:, 0], reach, side="left")) - 1 if len(self._atoms) else -1
+        if at >= 0 and done < self._atoms[at, 0] and reach < self._atoms[at, 1]:
+            return int(self._atoms[at, 0])
+        return reach
+
+    def _word_end(self, start: int, done: int, reach: int, filled: int) -> int:
+        """The last end of a word in ``(filled, reach]``, else the last whole character."""
+        text, at = self._text, reach
+        while at > filled and not text[at].isspace():
+            at -= 1
+        return _beside_blanks(text, at, filled) if at > filled else self._whole(start, done, reach)
+
+    def _by_real_counts(self, start: int, done: int) -> Piece | None:
+        """The longest end that fits by counting texts alone: for tokenizers and texts where estimates fail."""
+        text, limit = self._text, self._limit
+        fits, high = done, done + 1
+        while high < len(text) and self._count(start, high) <= limit:
+            fits, high = high, min(len(text), done + 2 * (high - done))
+        if self._count(start, high) <= limit:
+            fits = high
+        while high - fits > 1:
+            middle = (fits + high) // 2
+            if self._count(start, middle) <= limit:
+                fits = middle
+            else:
+                high = middle
+        if fits > done:
+            end = self._whole(start, done, fits)
+            if end > done:
+                count = self._count(start, end)
+                return Piece(start, end, count) if count <= limit else Piece(start, fits, self._count(start, fits))
+        if start < done:
+            return None
+        raise ChunkLimitError(
+            f"The character {text[start]!r} at offset {start} has {self._count(start, start + 1)} tokens in {self._tokenizer.name}, "
+            f"more than the {limit} that a chunk may have. Raise max_tokens."
+        )
+
+    def back(self, piece: Piece, overlap: int) -> int:
+        """Where the next chunk begins: at a boundary so that it shares at most ``overlap`` tokens with ``piece``."""
+        text, end, starts = self._text, piece.end, self._starts
+        last = bisect_left(starts, end)
+        lowest = max(piece.start + 1, starts[last - overlap] if last >= overlap else 0)
+        middle = starts[max(0, last - max(1, overlap // 2))]
+        at = bisect_left(self._cuts, lowest)
+        if at < len(self._cuts) and self._cuts[at] <= min(middle, end - 1) and self._count(self._cuts[at], end) <= overlap:
+            return self._cuts[at]
+        at = _next_blank(text, lowest, end)
+        if at == end:
+            at = lowest
+        while at < end:
+            whole = cluster_start(text, at, piece.start)
+            if whole > piece.start and self._count(whole, end) <= overlap:
+                return whole
+            at = max(at + 1, min(end, _next_blank(text, at + 1, end)) if text[at].isspace() else at + 1)
+        return end
+
+
+def _fitting(atoms: NDArray[np.int64], starts: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """The outermost atoms that fit into one chunk, as disjoint ascending spans."""
+    if not len(atoms):
+        return atoms
+    counts = np.searchsorted(starts, atoms[:, 1]) - np.searchsorted(starts, atoms[:, 0])
+    kept: list[tuple[int, int]] = []
+    for begin, end in sorted(atoms[counts <= limit].tolist(), key=lambda span: (span[0], -span[1])):
+        if not kept or begin >= kept[-1][1]:
+            kept.append((begin, end))
+    return np.array(kept, dtype=np.int64).reshape(-1, 2)
+
+
+def _inside(cuts: NDArray[np.int64], atoms: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(atoms):
+        return np.zeros(len(cuts), np.bool_)
+    at = np.searchsorted(atoms[:, 0], cuts, side="left") - 1
+    return np.asarray((at >= 0) & (cuts < atoms[np.maximum(at, 0), 1]), np.bool_)
+
+
+def _beside_blanks(text: str, at: int, floor: int) -> int:
+    """The cut in the blanks around ``at``: after their last line end, else before them."""
+    begin = at
+    while begin - 1 > floor and text[begin - 1].isspace():
+        begin -= 1
+    newline = text.rfind("\n", begin, at)
+    return newline + 1 if newline >= 0 else begin
+
+
+def _next_blank(text: str, at: int, end: int) -> int:
+    """The first blank at or after ``at`` that follows a visible character, else ``end``."""
+    while at < end and not (text[at].isspace() and not text[at - 1].isspace()):
+        at += 1
+    return at
