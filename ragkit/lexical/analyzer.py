@@ -1,0 +1,175 @@
+"""The analyzer: text in, BM25 tokens out, the same for chunks and for questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Literal, get_args
+from unicodedata import normalize
+
+import regex
+
+from ragkit.errors import InvalidInputError
+from ragkit.types import canonical_json
+
+Identifiers = Literal["both", "whole", "parts"]
+NoSpace = Literal["bigrams", "both", "words"]
+
+_KIND = "words"
+_VERSION = 1
+
+# Words of English grammar that carry no topic; nothing here can be the subject of a question by itself.
+ENGLISH_STOP_WORDS: tuple[str, ...] = tuple(
+    sorted(
+        "a an and are as at be been but by did do does for from had has have how if in into is it its of on or "
+        "s so such t than that the their then there these they this to was were what when where which who whom "
+        "why will with would".split()
+    )
+)
+
+# Letters and digits of scripts written with blanks between words; underscores hold identifiers together.
+# Scripts without blanks form runs of their own, so that "GPU対応" gives "gpu" and the run "対応".
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_RUNS = regex.compile(
+    rf"(?P<unspaced>[[{_UNSPACED}\u30fc]&&[\p{{L}}\p{{Nl}}]][[{_UNSPACED}\u30fc]&&[\p{{L}}\p{{Nl}}]\p{{M}}]*)"
+    rf"|[[\p{{L}}\p{{N}}]--[{_UNSPACED}]](?:[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]])*",
+    flags=regex.V1,
+)
+# Where an identifier's part begins: after underscores, at lower-to-upper case, and before the last capital of a run.
+_PARTS = regex.compile(r"_+|(?<=[\p{Ll}\p{N}])(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})", flags=regex.V1)
+_CLUSTERS = regex.compile(r"\X")
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Turns text into the tokens that BM25 counts.
+
+    Text is normalised (Unicode NFKC), cut into words (letters, digits and their marks of one kind of script)
+    and case folded. Every choice is in ``recipe``; documents and questions must share one.
+
+    - ``identifiers``: what becomes of ``snake_case`` and ``camelCase``: the "whole" word, its "parts", or "both".
+    - ``no_space``: scripts written without blanks (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese) as
+      "bigrams" of their characters, as "both" single characters and bigrams, or as "words" (runs left whole).
+    - ``stop_words``: words left out, compared after case folding; ``ENGLISH_STOP_WORDS`` is one such list.
+    - ``stem``: a Snowball language ("english", "german", ...) or None.
+    - ``max_length``: the longest token, in characters, at least 8; a longer word becomes several tokens.
+
+    Tokens hold letters, marks, digits and inner underscores only: never blanks, controls or lone surrogates.
+    Raises InvalidInputError for an unknown choice.
+    """
+
+    identifiers: Identifiers = "both"
+    no_space: NoSpace = "both"
+    stop_words: tuple[str, ...] = ()
+    stem: str | None = None
+    max_length: int = 64
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("identifiers", get_args(Identifiers)), ("no_space", get_args(NoSpace))):
+            if getattr(self, name) not in allowed:
+                raise InvalidInputError(f"Analyzer {name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}.")
+        if isinstance(self.stop_words, str) or not all(isinstance(word, str) for word in self.stop_words):
+            raise InvalidInputError(
+                f"Analyzer stop_words is {self.stop_words!r}; give a sequence of words, for example ENGLISH_STOP_WORDS."
+            )
+        object.__setattr__(self, "stop_words", tuple(sorted({_fold(word) for word in self.stop_words})))
+        if not isinstance(self.max_length, int) or self.max_length < 8:
+            raise InvalidInputError(
+                f"Analyzer max_length is {self.max_length!r}; it is a whole number of characters, at least 8."
+            )
+        if self.stem is not None:
+            _stemmer(self.stem)
+
+    @property
+    def recipe(self) -> str:
+        """Canonical JSON of every choice; equal recipes give equal tokens."""
+        choices = {field.name: getattr(self, field.name) for field in fields(self)}
+        return canonical_json({"kind": _KIND, "version": _VERSION, **choices})
+
+    @classmethod
+    def from_recipe(cls, recipe: str) -> Analyzer:
+        """The analyzer that wrote ``recipe``. Raises InvalidInputError for text that no analyzer of this version wrote."""
+        try:
+            choices = json.loads(recipe)
+            kind, version = choices.pop("kind"), choices.pop("version")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InvalidInputError(f"{recipe!r} is not an analyzer recipe; use the text of Analyzer(...).recipe.") from error
+        known = {field.name for field in fields(cls)}
+        if (kind, version) != (_KIND, _VERSION) or set(choices) != known:
+            raise InvalidInputError(
+                f"The analyzer recipe {recipe!r} is of another version; this one reads kind {_KIND!r} version {_VERSION} "
+                f"with exactly {', '.join(sorted(known))}. Index again with this version, or use the one that wrote it."
+            )
+        return cls(**(choices | {"stop_words": tuple(choices["stop_words"])}))
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of ``text`` in order, repeats included."""
+        return _engine(self)(text)
+
+
+def _fold(word: str) -> str:
+    return normalize("NFKC", normalize("NFKC", word).casefold())
+
+
+def _stemmer(language: str) -> Callable[[str], str]:
+    import Stemmer
+
+    try:
+        stem: Callable[[str], str] = Stemmer.Stemmer(language, 0).stemWord
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError(f"Analyzer stem is {language!r}; Snowball knows {', '.join(Stemmer.algorithms())}.") from error
+    return stem
+
+
+def _grams(run: str, *, singles: bool) -> list[str]:
+    """Bigrams of a run's characters (grapheme clusters), with the single ones too when asked or when there is only one."""
+    clusters = _CLUSTERS.findall(run)
+    if len(clusters) < 2:
+        return clusters
+    pairs = [left + right for left, right in zip(clusters, clusters[1:], strict=False)]
+    return clusters + pairs if singles else pairs
+
+
+@lru_cache(maxsize=16)
+def _engine(analyzer: Analyzer) -> Callable[[str], list[str]]:
+    """The compiled form of an analyzer; words repeat, so what becomes of each is remembered."""
+    stop = frozenset(analyzer.stop_words)
+    stem = _stemmer(analyzer.stem) if analyzer.stem else None
+    limit = analyzer.max_length
+
+    def finish(word: str) -> list[str]:
+        word = _fold(word)
+        if word in stop:
+            return []
+        if stem:
+            word = stem(word)
+        return [word[place : place + limit] for place in range(0, len(word), limit)]
+
+    def spaced(word: str) -> list[str]:
+        word = word.strip("_")
+        parts = [part for part in _PARTS.split(word) if part]
+        if analyzer.identifiers == "whole" or len(parts) < 2:
+            return finish(word)
+        tokens = [token for part in parts for token in finish(part)]
+        return finish(word) + tokens if analyzer.identifiers == "both" else tokens
+
+    @lru_cache(maxsize=65_536)
+    def word_tokens(word: str) -> tuple[str, ...]:
+        return tuple(spaced(word))
+
+    def tokens(text: str) -> list[str]:
+        found: list[str] = []
+        for match in _RUNS.finditer(text if text.isascii() else normalize("NFKC", text)):
+            word = match[0]
+            if match["unspaced"] is None:
+                found += word_tokens(word) if len(word) <= limit else spaced(word)
+            elif analyzer.no_space == "words":
+                found += finish(word)
+            else:
+                grams = _grams(_fold(word), singles=analyzer.no_space == "both")
+                found += [gram[place : place + limit] for gram in grams for place in range(0, len(gram), limit)]
+        return found
+
+    return tokens

@@ -1,0 +1,108 @@
+"""Exact BM25 on rank-bm25's formula, for all documents or only for the candidates of a search.
+
+The weights are those of ``rank_bm25.BM25Okapi`` (ATIRE's BM25 of Trotman et al., "Improvements to BM25 and Language
+Models Examined", 2014), so a candidate's score is the number that a scan over the whole corpus gives it: it does not
+depend on which other rows are candidates, nor on whether an index has seen the row yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from rank_bm25 import BM25Okapi
+
+from ragkit.errors import InvalidInputError
+from ragkit.types import TermStats
+
+K1 = 1.2
+B = 0.75
+_EPSILON = 0.25  # rank-bm25's default: a term of more than half the documents weighs a quarter of the average term
+
+Scores = NDArray[np.float64]
+
+
+def term_stats(docs_tokens: Iterable[Sequence[str]]) -> TermStats:
+    """The corpus statistics of these documents' tokens."""
+    df: Counter[str] = Counter()
+    n_docs = n_tokens = 0
+    for tokens in docs_tokens:
+        n_docs += 1
+        n_tokens += len(tokens)
+        df.update(set(tokens))
+    return TermStats(n_docs=n_docs, mean_length=n_tokens / n_docs if n_docs else 0.0, df=dict(df))
+
+
+def bm25_scores(
+    query_tokens: Sequence[str], docs_tokens: Sequence[Sequence[str]], stats: TermStats, *, k1: float = K1, b: float = B
+) -> Scores:
+    """BM25 of each of ``docs_tokens``, float64 ``(n,)``, under the statistics of the whole corpus.
+
+    Costs time in the candidates, not in the corpus. A token repeated in the query counts each time. Equal to
+    ``BM25Okapi(corpus, k1=k1, b=b).get_scores(query_tokens)`` at the same rows, its floor of rare weights included
+    (terms in more than half of the documents weigh 0.25 times the average weight), save one case: in corpora so small
+    that the average weight is not positive rank-bm25 would rank a match below no match, and there such terms get a
+    small positive weight instead. ``k1`` >= 0, ``b`` in [0, 1]; raises InvalidInputError otherwise.
+    """
+    _check(k1, b)
+    if not docs_tokens:
+        return np.zeros(0)
+    scores: Scores = _Candidates(query_tokens, docs_tokens, stats, k1=k1, b=b).get_scores(query_tokens)
+    return scores
+
+
+class ExactBm25:
+    """BM25 by a scan of everything: the scorer of small corpora and the reference for searches that use an index.
+
+    ``docs_tokens`` are the analyzed documents, kept in memory.
+    """
+
+    def __init__(self, docs_tokens: Sequence[Sequence[str]], *, k1: float = K1, b: float = B) -> None:
+        _check(k1, b)
+        self.stats = term_stats(docs_tokens)
+        self._docs = docs_tokens
+        self._k1, self._b = k1, b
+
+    def scores(self, query_tokens: Sequence[str]) -> Scores:
+        """BM25 of every document, float64 ``(n_docs,)``."""
+        return bm25_scores(query_tokens, self._docs, self.stats, k1=self._k1, b=self._b)
+
+
+class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no types
+    """rank-bm25's formula over a few documents with the statistics of the corpus they come from."""
+
+    def __init__(self, query: Sequence[str], docs: Sequence[Sequence[str]], stats: TermStats, *, k1: float, b: float) -> None:
+        # The parent's constructor would count statistics over these documents, so its fields are set instead.
+        wanted = set(query)
+        self.k1, self.b, self.epsilon = k1, b, _EPSILON
+        self.corpus_size = len(docs)
+        self.doc_freqs = [Counter(filter(wanted.__contains__, tokens)) for tokens in docs]
+        self.doc_len = [len(tokens) for tokens in docs]
+        self.avgdl = stats.mean_length or 1.0
+        self.idf = {term: _idf(stats, stats.df[term]) for term in wanted if term in stats.df}
+
+
+def _idf(stats: TermStats, df: int) -> float:
+    weight = math.log(stats.n_docs - df + 0.5) - math.log(df + 0.5)
+    average = _average_idf(stats)
+    if average <= 0 and weight <= 0:
+        return _EPSILON * math.log1p((stats.n_docs - df + 0.5) / (df + 0.5))
+    return weight if weight >= 0 else _EPSILON * average
+
+
+@lru_cache(maxsize=8)
+def _average_idf(stats: TermStats) -> float:
+    """The mean weight over the vocabulary; remembered, because it reads every term of the corpus."""
+    df = np.fromiter(stats.df.values(), dtype=np.float64, count=len(stats.df))
+    return float(np.mean(np.log(stats.n_docs - df + 0.5) - np.log(df + 0.5))) if len(df) else 0.0
+
+
+def _check(k1: float, b: float) -> None:
+    if not (k1 >= 0 and math.isfinite(k1)):
+        raise InvalidInputError(f"BM25 k1 is {k1!r}; it must be a finite number >= 0 (1.2 is usual).")
+    if not 0 <= b <= 1:
+        raise InvalidInputError(f"BM25 b is {b!r}; it must be between 0 and 1 (0.75 is usual).")
