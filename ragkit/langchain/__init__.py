@@ -1,0 +1,16 @@
+"""The LangChain door: ragkit's parts as LangChain's classes, and LangChain's embeddings as a ragkit part."""
+
+from __future__ import annotations
+
+from ragkit.errors import MissingDependencyError
+
+try:
+    import langchain_core  # noqa: F401
+    import langchain_text_splitters  # noqa: F401
+except ImportError as error:
+    raise MissingDependencyError(
+        f"ragkit.langchain needs {error.name}. Install the extra: ragkit-middleware[langchain]."
+    ) from error
+
+from ragkit.langchain.embeddings import LangChainEmbedder, RagkitEmbeddings
+from ragkit.langchain.splitter import RagkitTextSplitter
