@@ -1,0 +1,227 @@
+"""The model itself, on torch: loaded once, called without state from any number of threads."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.embed.spec import Dense, ModelSpec
+from ragkit.embed.tokens import Ids, Job
+from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, MissingDependencyError
+from ragkit.seams import Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from torch import Tensor, nn
+
+
+class Encoder:
+    """A loaded model: ``(list of jobs) -> (rows, unit vectors)``."""
+
+    def __init__(
+        self, model: nn.Module, head: Sequence[Callable[[Tensor], Tensor]], *, pooling: str, pad: int, dims: int | None
+    ) -> None:
+        self._model = model
+        self._head = tuple(head)
+        self._pooling = pooling
+        self._pad = pad
+        self._dims = dims
+        self._device = next(model.parameters()).device
+
+    def encode(self, jobs: Sequence[Job]) -> tuple[list[int], Vectors]:
+        """One padded batch through the model; output rows in the jobs' order, and their unit vectors."""
+        import torch
+
+        with torch.inference_mode():
+            hidden, lengths = self._hidden([job.ids for job in jobs])
+            plain = None
+            rows: list[int] = []
+            vectors: list[Tensor] = []
+            for place, job in enumerate(jobs):
+                for row, pool in job.pools:
+                    rows.append(row)
+                    if pool is not None:
+                        part = hidden[place, torch.from_numpy(pool).to(self._device)]
+                        vectors.append(_pool_part(part, self._pooling))
+                        continue
+                    plain = _pool(hidden, lengths, self._pooling) if plain is None else plain
+                    vectors.append(plain[place])
+            pooled = torch.stack(vectors)
+            for step in self._head:
+                pooled = step(pooled)
+            pooled = torch.nn.functional.normalize(pooled.float(), dim=-1)
+            if self._dims is not None:
+                pooled = torch.nn.functional.normalize(pooled[:, : self._dims], dim=-1)
+            return rows, pooled.cpu().numpy()
+
+    def _hidden(self, inputs: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        lengths = np.array([len(ids) for ids in inputs])
+        padded = np.full((len(inputs), int(lengths.max())), self._pad, dtype=np.int64)
+        for place, ids in enumerate(inputs):
+            padded[place, : len(ids)] = ids
+        mask = (np.arange(padded.shape[1]) < lengths[:, None]).astype(np.int64)
+        output = self._model(
+            input_ids=torch.from_numpy(padded).to(self._device), attention_mask=torch.from_numpy(mask).to(self._device)
+        )
+        return output.last_hidden_state, torch.from_numpy(lengths).to(self._device)
+
+
+def _pool(hidden: Tensor, lengths: Tensor, pooling: str) -> Tensor:
+    """``(batch, length, dim)`` to ``(batch, dim)`` over each row's real tokens, which lie left of its padding."""
+    import torch
+
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    if pooling == "lasttoken":
+        return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1].float()
+    real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+    if pooling == "max":
+        return hidden.float().masked_fill(~real[..., None], -torch.inf).amax(1)
+    means: Tensor = torch.bmm(real[:, None].float(), hidden.float())[:, 0] / lengths[:, None]
+    return means
+
+
+def _pool_part(part: Tensor, pooling: str) -> Tensor:
+    if pooling == "cls":
+        return part[0].float()
+    if pooling == "lasttoken":
+        return part[-1].float()
+    return part.float().amax(0) if pooling == "max" else part.float().mean(0)
+
+
+def load_encoder(
+    spec: ModelSpec, *, pooling: str, dims: int | None, layers: int | None, dtype: str, device: str | None
+) -> Encoder:
+    """Read the weights.
+
+    Raises MissingDependencyError without torch and transformers, CapabilityError for a dtype or device this
+    machine does not have, EmbeddingError for weights that are damaged or do not fill the model.
+    """
+    try:
+        import torch
+        from transformers import AutoConfig, AutoModel
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Embedding on this machine needs torch and transformers. Install the extra: ragkit-middleware[local]."
+        ) from error
+    place = _device(device)
+    _check_dtype(torch, dtype, place)
+    with _quiet(), _load_errors(spec):
+        config = AutoConfig.from_pretrained(str(spec.folder), local_files_only=True)
+        if layers is not None:
+            config.num_hidden_layers = layers
+            if getattr(config, "layer_types", None):
+                config.layer_types = config.layer_types[:layers]
+        config.use_cache = False
+        model, report = AutoModel.from_pretrained(
+            str(spec.folder), config=config, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+        )
+        if getattr(config, "is_encoder_decoder", False):
+            model = model.get_encoder()
+        head = [_head_part(torch, part) for part in spec.head]
+    # A pooler is never used here, and many checkpoints leave it out.
+    missing = sorted(str(key) for key in report["missing_keys"] if "pooler" not in str(key))
+    if missing or report.get("mismatched_keys"):
+        raise EmbeddingError(
+            f"The weights in {str(spec.folder)!r} do not fill the model: {len(missing)} parameters are missing ({', '.join(missing[:3])} ...), "
+            f"{len(report.get('mismatched_keys') or ())} have another shape. Copy or download the model again."
+        )
+    model = model.eval().requires_grad_(False).to(place)
+    pad = getattr(config, "pad_token_id", None)
+    return Encoder(model, [part.to(place) for part in head], pooling=pooling, pad=0 if pad is None or pad < 0 else pad, dims=dims)
+
+
+def _head_part(torch: Any, part: Dense | str) -> Any:
+    if isinstance(part, str):
+        return _Unit()
+    linear = torch.nn.Linear(part.n_in, part.n_out, bias=part.bias)
+    path = part.folder / "model.safetensors"
+    if path.is_file():
+        from safetensors.torch import load_file
+
+        state = load_file(str(path))
+    else:
+        state = torch.load(part.folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    linear.load_state_dict({key.removeprefix("linear."): value for key, value in state.items()})
+    activation = getattr(torch.nn, part.activation.rsplit(".", 1)[-1])()
+    return torch.nn.Sequential(linear.float(), activation).eval().requires_grad_(False)
+
+
+class _Unit:
+    def to(self, device: Any) -> _Unit:
+        return self
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        import torch
+
+        return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+def _device(device: str | None) -> torch.device:
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise CapabilityError(f"device={device!r} cannot be used here: {error}. Pass device='cpu', or None to choose.") from error
+    return place
+
+
+def has_native_bfloat16(torch: Any) -> bool:
+    """Whether this processor multiplies bfloat16 in hardware.
+
+    On x86 oneDNN says yes for every AVX-512 processor and then emulates, slower than float32, so the flags decide.
+    """
+    if platform.machine().lower() in {"x86_64", "amd64", "i686"}:
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _check_dtype(torch: Any, dtype: str, place: torch.device) -> None:
+    if place.type != "cpu" or dtype == "float32":
+        return
+    if dtype == "float16" or not has_native_bfloat16(torch):
+        raise CapabilityError(
+            f"dtype={dtype!r} is not for this processor: it would be emulated, slower than float32. Use dtype='float32', or a GPU."
+        )
+
+
+@contextmanager
+def _load_errors(spec: ModelSpec) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidInputError, MemoryError):
+        raise
+    except Exception as error:
+        raise EmbeddingError(
+            f"The model in {str(spec.folder)!r} (type {spec.model_type!r}) cannot be loaded: {type(error).__name__}: {error}. "
+            "If the files are damaged, copy or download them again; models that bring their own code are not run."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers prints bars and reports while it loads; what matters in them is raised here instead."""
+    from transformers import utils
+
+    logging: Any = utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

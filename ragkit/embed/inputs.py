@@ -1,0 +1,83 @@
+"""What an encoder is asked to read, and which part of it becomes the vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ragkit.errors import InvalidInputError
+from ragkit.types import Chunk, Document, ModelCard, Span, digest
+
+#: Between a chunk's context and its window; belongs to neither.
+CONTEXT_END = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text to encode, without prompt, and the characters of it to pool; ``span`` None pools as the model does."""
+
+    text: str
+    span: Span | None = None
+
+
+def chunk_reading(document: Document, chunk: Chunk) -> Reading:
+    """Encode the window with its context, pool the span.
+
+    A chunk without context that is its whole window reads like a plain text. Otherwise the text is context,
+    a line end, and the window; the span counts from the start of that text.
+
+    Raises InvalidInputError for a chunk of another document, or one that does not lie inside its window.
+    """
+    (first, last), text = chunk.window, document.text
+    if chunk.doc_id != document.id or text[chunk.start : chunk.end] != chunk.text:
+        raise InvalidInputError(
+            f"{describe(chunk)} is not a slice of document {document.id!r} ({len(text)} characters). Chunk this very document again."
+        )
+    if not 0 <= first <= chunk.start <= chunk.end <= last <= len(text):
+        raise InvalidInputError(
+            f"{describe(chunk)} has the window {first}..{last}, which must contain the span and lie within 0..{len(text)}."
+        )
+    if not chunk.context and chunk.window == chunk.span:
+        return Reading(chunk.text)
+    before = chunk.context + CONTEXT_END if chunk.context else ""
+    shift = len(before) - first
+    return Reading(before + text[first:last], Span(chunk.start + shift, chunk.end + shift))
+
+
+def describe(chunk: Chunk) -> str:
+    """How error messages name a chunk."""
+    return f"chunk {chunk.id!r} (number {chunk.index} of document {chunk.doc_id!r}, characters {chunk.start}..{chunk.end})"
+
+
+def batch_readings(items: Iterable[tuple[Document, Sequence[Chunk]]]) -> tuple[list[Reading], Callable[[int], str]]:
+    """The readings of many documents' chunks in order, and the function that names one of them."""
+    chunks: list[Chunk] = []
+    readings: list[Reading] = []
+    for document, members in items:
+        readings += [chunk_reading(document, chunk) for chunk in members]
+        chunks += members
+    return readings, lambda row: describe(chunks[row])
+
+
+def text_readings(texts: Sequence[str], *, kind: str = "text") -> tuple[list[Reading], Callable[[int], str]]:
+    """The readings of plain texts, and the function that names one of them; InvalidInputError for a non-string."""
+    if isinstance(texts, str):
+        raise InvalidInputError(f"A single str ({texts[:40]!r}) was given where a list of texts is needed. Put it into a list.")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInputError(f"{kind} {place} is {type(text).__name__}, not str. Decode or convert it first.")
+    return [Reading(text) for text in texts], lambda row: f"{kind} {row} ({texts[row][:40]!r})"
+
+
+def reading_key(card: ModelCard, reading: Reading, *, side: str = "document") -> str:
+    """A content address: equal keys mean equal vectors. 32 hex digits."""
+    span = "" if reading.span is None else f"{reading.span.start}:{reading.span.end}"
+    return digest(card.fingerprint, side, span, reading.text)
+
+
+def embed_key(card: ModelCard, document: Document, chunk: Chunk) -> str:
+    """The content address of one chunk's vector: a digest of model card, window text, context, and the span in it.
+
+    Equal keys mean equal vectors, whatever the document's id, so stored vectors can be used again. 32 hex digits.
+    """
+    return reading_key(card, chunk_reading(document, chunk))

@@ -1,0 +1,160 @@
+"""From readings to token ids, with the tokens to pool; nothing is cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.embed.inputs import Reading
+from ragkit.embed.spec import ModelSpec
+from ragkit.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, TextTooLongError
+from ragkit.text import HuggingFaceTokenizer, encodable
+from ragkit.types import Span, canonical_json, digest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
+
+Ids = NDArray[np.int32]
+#: Encodings hold far more than ids; only this many live at once.
+_SLAB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One text to encode once: its token ids, and for each output row the token numbers to pool (None: all)."""
+
+    ids: Ids
+    pools: list[tuple[int, NDArray[np.int64] | None]]
+
+
+def load_tokenizer(spec: ModelSpec, *, name: str, prompt: str) -> HuggingFaceTokenizer:
+    """The model's tokenizer; its ``n_special`` counts special tokens and the document prompt."""
+    from tokenizers import Tokenizer as Backend
+
+    path = spec.folder / "tokenizer.json"
+    try:
+        backend = Backend.from_file(str(path)) if path.is_file() else _converted(spec.folder)
+    except MissingDependencyError:
+        raise
+    except Exception as error:
+        if path.is_file():
+            raise EmbeddingError(
+                f"{str(path)!r} is damaged or of another kind: {error}. Copy or download the model again."
+            ) from error
+        raise ModelNotFoundError(
+            f"{str(spec.folder)!r} has no tokenizer.json, and transformers makes no fast tokenizer of its other files: {error}"
+        ) from error
+    if spec.lowercase:
+        _lower(backend)
+    tokenizer = HuggingFaceTokenizer(backend, name=name)
+    tokenizer.n_special += len(tokenizer.backend.encode(encodable(prompt), add_special_tokens=False))
+    return tokenizer
+
+
+def tokenizer_digest(spec: ModelSpec, tokenizer: HuggingFaceTokenizer) -> str:
+    """16 hex digits of what decides the token ids; truncation and padding settings left out, for they are never used."""
+    path = spec.folder / "tokenizer.json"
+    settings = json.loads(path.read_text(encoding="utf-8") if path.is_file() else tokenizer.backend.to_str())
+    kept = {key: value for key, value in settings.items() if key not in ("truncation", "padding")}
+    return digest(canonical_json(kept), str(spec.lowercase))[:16]
+
+
+def _converted(folder: Path) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{str(folder)!r} has no tokenizer.json; reading its older files needs transformers. Install ragkit-middleware[local]."
+        ) from error
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True).backend_tokenizer
+
+
+def _lower(backend: Backend) -> None:
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    own = backend.normalizer
+    backend.normalizer = Sequence([Lowercase()] if own is None else [Lowercase(), own])
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlanner:
+    """Turns readings of one side (query or document) into jobs."""
+
+    backend: Backend
+    prompt: str
+    window: int
+    vocab: int
+    pool_prompt: bool
+
+    def jobs(self, readings: Sequence[Reading], name: Callable[[int], str]) -> list[Job]:
+        """One job per different text.
+
+        Raises TextTooLongError beyond the window, EmbeddingError for ids the model does not have or no tokens at all.
+        """
+        rows: dict[str, list[int]] = {}
+        for row, reading in enumerate(readings):
+            rows.setdefault(reading.text, []).append(row)
+        texts = list(rows)
+        skipped = 0 if self.pool_prompt or not self.prompt else self._prompt_length()
+        jobs: list[Job] = []
+        for at in range(0, len(texts), _SLAB):
+            slab = texts[at : at + _SLAB]
+            spanned = [any(readings[row].span is not None for row in rows[text]) for text in slab]
+            encodings = self._encode(slab, offsets=any(spanned))
+            for text, has_span, encoding in zip(slab, spanned, encodings, strict=True):
+                ids = np.array(encoding.ids, dtype=np.int32)
+                self._check(ids, partial(name, rows[text][0]))
+                everything = np.arange(skipped, len(ids)) if 0 < skipped < len(ids) else None
+                places = _Places(encoding, len(self.prompt)) if has_span else None
+                pools: list[tuple[int, NDArray[np.int64] | None]] = []
+                for row in rows[text]:
+                    span = readings[row].span
+                    found = everything if span is None or places is None else places.of(span)
+                    pools.append((row, everything if found is not None and not len(found) else found))
+                jobs.append(Job(ids, pools))
+        return jobs
+
+    def _encode(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
+        encode = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        return list(encode([encodable(self.prompt + text) for text in texts]))
+
+    def _prompt_length(self) -> int:
+        encoding = self.backend.encode(encodable(self.prompt))
+        return len(encoding.ids) - (1 if encoding.special_tokens_mask[-1] else 0)
+
+    def _check(self, ids: Ids, name: Callable[[], str]) -> None:
+        if len(ids) > self.window:
+            prompt = ", prompt" if self.prompt else ""
+            raise TextTooLongError(
+                f"{name()} has {len(ids)} tokens (special tokens{prompt} and context included); the model's window is {self.window}. "
+                "Nothing is cut in silence: chunk the text first, for example RecursiveChunker(max_tokens=...), or raise window= where "
+                "the model's position table allows it."
+            )
+        if not len(ids):
+            raise EmbeddingError(f"{name()} has no tokens at all for this model, so it has no vector. Leave empty texts out.")
+        if int(ids.max()) >= self.vocab:
+            raise EmbeddingError(
+                f"{name()} has the token id {int(ids.max())}, but the model knows {self.vocab} tokens: tokenizer and weights are not "
+                "of the same model. Copy or download the model again."
+            )
+
+
+class _Places:
+    """Where the tokens of one encoding lie in the text."""
+
+    def __init__(self, encoding: Any, shift: int) -> None:
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2) - shift
+        self._starts, self._ends = offsets[:, 0], offsets[:, 1]
+        self._real = np.array(encoding.special_tokens_mask) == 0
+
+    def of(self, span: Span) -> NDArray[np.int64]:
+        """Numbers of the tokens that share a character with the span, special tokens left out."""
+        inside = (self._starts < span.end) & (self._ends > span.start) & (self._ends > self._starts) & self._real
+        return np.flatnonzero(inside)

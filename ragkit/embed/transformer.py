@@ -1,0 +1,218 @@
+"""Any encoder of transformers, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+
+from ragkit.embed.batching import plan_batches
+from ragkit.embed.forward import Encoder, load_encoder
+from ragkit.embed.inputs import Reading, batch_readings, text_readings
+from ragkit.embed.spec import ModelSpec, check_choices, files_digest, read_spec
+from ragkit.embed.tokens import TokenPlanner, load_tokenizer, tokenizer_digest
+from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError
+from ragkit.seams import Vectors
+from ragkit.text import HuggingFaceTokenizer
+from ragkit.types import Chunk, Document, ModelCard
+from ragkit.weights import DEFAULT_MODEL, find_model
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+class TransformerEmbedder:
+    """An encoder of the transformers library: float32 unit rows, equal to sentence-transformers' on the same model.
+
+    Constructing reads nothing; ``card`` and ``tokenizer`` read the model's files, the first vector loads torch
+    and the weights. ``name`` is a folder, a model inside an installed package, or one in the hub cache
+    (``allow_download=True`` may fetch it). The model's own files say how to pool, which prompts to put before a
+    query or a document, and the window; arguments override them:
+
+    - ``pooling``: "mean", "cls", "lasttoken" or "max".
+    - ``query_prompt``, ``document_prompt``: text before every query or document; "" for none.
+    - ``dims``: keep the first ``dims`` dimensions and normalise again (Matryoshka representation, 2205.13147).
+    - ``layers``: run only the first ``layers`` layers (early exit).
+    - ``dtype``: "float32"; "bfloat16" on a GPU, or on a processor that multiplies it in hardware; "float16" on a GPU.
+    - ``device``: a torch device; None takes cuda, then mps, then cpu.
+    - ``window``: longest input in tokens, special tokens and prompt included. It may be raised up to the model's position
+      table; the card records it.
+    - ``batch_tokens``: padded tokens per forward pass. 1024 is best on processors, whose caches it fits; a GPU wants more.
+
+    Rows are unit length even where the model has no Normalize module: ragkit's similarity is the cosine.
+    Nothing is cut: a text beyond the window raises TextTooLongError. Calls are safe from several threads.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_MODEL,
+        *,
+        pooling: str | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        dims: int | None = None,
+        layers: int | None = None,
+        dtype: str = "float32",
+        device: str | None = None,
+        window: int | None = None,
+        batch_tokens: int = 1024,
+        allow_download: bool = False,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise InvalidInputError(f"dtype={dtype!r}; allowed: {', '.join(DTYPES)}.")
+        if batch_tokens < 1:
+            raise InvalidInputError(f"batch_tokens={batch_tokens}; it must be at least 1 (1024 is a good size on a CPU).")
+        self.name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().is_dir() else str(name)
+        self._pooling = pooling
+        self._query_prompt = query_prompt
+        self._document_prompt = document_prompt
+        self._dims = dims
+        self._layers = layers
+        self._dtype = dtype
+        self._device = device
+        self._window = window
+        self._batch_tokens = batch_tokens
+        self._allow_download = allow_download
+        self._lock = RLock()
+        self._known_spec: ModelSpec | None = None
+        self._known_card: ModelCard | None = None
+        self._known_tokenizer: HuggingFaceTokenizer | None = None
+        self._known_encoder: Encoder | None = None
+
+    def __repr__(self) -> str:
+        return f"TransformerEmbedder({self.name!r}, dtype={self._dtype!r})"
+
+    @property
+    def card(self) -> ModelCard:
+        """What must agree before vectors may be compared; reads the files, never torch.
+
+        Raises ModelNotFoundError, CapabilityError, InvalidInputError or EmbeddingError for a model or choices
+        that cannot be used.
+        """
+        with self._lock:
+            if self._known_card is None:
+                spec, pooling, window = self._spec, self._pooling, self._window
+                check_choices(spec, pooling=pooling, dims=self._dims, layers=self._layers, window=window)
+                document_prompt = spec.document_prompt if self._document_prompt is None else self._document_prompt
+                tokenizer = self._load_tokenizer(document_prompt)
+                self._known_card = ModelCard(
+                    name=self.name,
+                    dim=self._dims or spec.dim,
+                    pooling=pooling or spec.pooling or "",
+                    window=window or spec.window or 0,
+                    query_prompt=spec.query_prompt if self._query_prompt is None else self._query_prompt,
+                    document_prompt=document_prompt,
+                    weights=files_digest(spec.weights),
+                    settings={
+                        "engine": "transformers",
+                        "dtype": self._dtype,
+                        "dims": str(self._dims or "all"),
+                        "layers": str(self._layers or "all"),
+                        "tokenizer": tokenizer_digest(spec, tokenizer),
+                    },
+                )
+            return self._known_card
+
+    @property
+    def tokenizer(self) -> HuggingFaceTokenizer:
+        """The model's tokenizer; ``n_special`` counts special tokens and the document prompt."""
+        return self._load_tokenizer(self.card.document_prompt)
+
+    @property
+    def _spec(self) -> ModelSpec:
+        if self._known_spec is None:
+            self._known_spec = read_spec(find_model(self.name, allow_download=self._allow_download))
+        return self._known_spec
+
+    def _load_tokenizer(self, document_prompt: str) -> HuggingFaceTokenizer:
+        with self._lock:
+            if self._known_tokenizer is None:
+                self._known_tokenizer = load_tokenizer(self._spec, name=Path(self.name).name, prompt=document_prompt)
+            return self._known_tokenizer
+
+    def _encoder(self) -> Encoder:
+        card = self.card
+        with self._lock:
+            if self._known_encoder is None:
+                self._known_encoder = load_encoder(
+                    self._spec, pooling=card.pooling, dims=self._dims, layers=self._layers, dtype=self._dtype, device=self._device
+                )
+            return self._known_encoder
+
+    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
+        """``(n, dim)`` float32 unit rows of plain texts on the document side, in order.
+
+        Raises TextTooLongError beyond the window, InvalidInputError for what is not str, EmbeddingError for
+        vectors that are not finite.
+        """
+        return self._embed(*text_readings(texts), prompt=self.card.document_prompt)
+
+    def embed_queries(self, texts: Sequence[str], /) -> Vectors:
+        """``(n, dim)`` float32 unit rows of queries, with the query prompt; errors as in ``embed_texts``."""
+        return self._embed(*text_readings(texts, kind="query"), prompt=self.card.query_prompt)
+
+    def embed_query(self, text: str, /) -> Vectors:
+        """``(dim,)`` float32 unit vector of one query; errors as in ``embed_texts``."""
+        vector: Vectors = self.embed_queries([text])[0]
+        return vector
+
+    def embed_chunks(self, document: Document, chunks: Sequence[Chunk], /) -> Vectors:
+        """``(n, dim)``: encode each chunk's window with its context, pool its span.
+
+        A chunk without context that is its whole window is embedded as a plain text. Otherwise the model reads
+        prompt, context and window, and the vector is the mean (max) of the tokens that share a character with the
+        span, special tokens left out; equal windows are encoded once. A span without tokens (white space) takes
+        the plain embedding of what was read.
+
+        Raises CapabilityError where the model pools one special token ("cls", "lasttoken"): its token vectors are
+        not trained to be averaged. Other errors as in ``embed_texts``, and InvalidInputError for a chunk that is
+        not a slice of the document.
+        """
+        return self.embed_batch([(document, chunks)])
+
+    def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
+        """``embed_chunks`` over many documents at once, rows in order; batches cross documents."""
+        return self._embed(*batch_readings(items), prompt=self.card.document_prompt)
+
+    def _embed(self, readings: list[Reading], name: Callable[[int], str], *, prompt: str) -> Vectors:
+        card = self.card
+        vectors = np.full((len(readings), card.dim), np.nan, dtype=np.float32)
+        if not readings:
+            return vectors
+        if card.pooling in ("cls", "lasttoken"):
+            _refuse_spans(readings, name, card)
+        planner = TokenPlanner(
+            backend=self.tokenizer.backend,
+            prompt=prompt,
+            window=card.window,
+            vocab=self._spec.vocab,
+            pool_prompt=self._spec.pool_prompt,
+        )
+        jobs = planner.jobs(readings, name)
+        encoder = self._encoder()
+        for batch in plan_batches(np.array([len(job.ids) for job in jobs]), budget=self._batch_tokens):
+            rows, found = encoder.encode([jobs[place] for place in batch])
+            vectors[rows] = found
+        check_vectors(vectors, name)
+        return vectors
+
+
+def _refuse_spans(readings: Sequence[Reading], name: Callable[[int], str], card: ModelCard) -> None:
+    for row, reading in enumerate(readings):
+        if reading.span is not None:
+            raise CapabilityError(
+                f"{name(row)} has a context or a window larger than its span, so its own tokens must be pooled; {card.name!r} pools by "
+                f"{card.pooling!r}, and a mean of its token vectors is not what it was trained for. Use a model with mean pooling, "
+                "or chunks without context whose window is their span."
+            )
+
+
+def check_vectors(vectors: Vectors, name: Callable[[int], str]) -> None:
+    """Raise EmbeddingError unless every row is finite and of unit length."""
+    bad = np.flatnonzero(~(np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3))
+    if len(bad):
+        raise EmbeddingError(
+            f"The model gave {name(int(bad[0]))} a vector that is zero or not finite ({len(bad)} of {len(vectors)} rows). "
+            "With dtype 'float16' numbers can overflow: use 'bfloat16' or 'float32'. Otherwise the weights are damaged."
+        )
