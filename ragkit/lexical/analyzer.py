@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, get_args
 from unicodedata import normalize
 
@@ -22,10 +23,10 @@ _VERSION = 1
 
 # Words of English grammar that carry no topic; nothing here can be the subject of a question by itself.
 ENGLISH_STOP_WORDS: tuple[str, ...] = tuple(
-    sorted(
-        "a an and are as at be been but by did do does for from had has have how if in into is it its of on or "
-        "s so such t than that the their then there these they this to was were what when where which who whom "
-        "why will with would".split()
+    regex.findall(
+        r"\w+",
+        "a an and are as at be been but by did do does for from had has have how if in into is it its of on or s so such "
+        "t than that the their then there these they this to was were what when where which who whom why will with would",
     )
 )
 
@@ -70,11 +71,10 @@ class Analyzer:
         for name, allowed in (("identifiers", get_args(Identifiers)), ("no_space", get_args(NoSpace))):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(f"Analyzer {name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}.")
-        if isinstance(self.stop_words, str) or not all(isinstance(word, str) for word in self.stop_words):
-            raise InvalidInputError(
-                f"Analyzer stop_words is {self.stop_words!r}; give a sequence of words, for example ENGLISH_STOP_WORDS."
-            )
-        object.__setattr__(self, "stop_words", tuple(sorted({_fold(word) for word in self.stop_words})))
+        words: object = self.stop_words
+        if not isinstance(words, (tuple, list, set, frozenset)) or not all(isinstance(word, str) for word in words):
+            raise InvalidInputError(f"Analyzer stop_words is {words!r}; give a tuple of words, for example ENGLISH_STOP_WORDS.")
+        object.__setattr__(self, "stop_words", tuple(sorted({_fold(word) for word in words})))
         if not isinstance(self.max_length, int) or self.max_length < 8:
             raise InvalidInputError(
                 f"Analyzer max_length is {self.max_length!r}; it is a whole number of characters, at least 8."
@@ -125,10 +125,10 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 def _grams(run: str, *, singles: bool) -> list[str]:
     """Bigrams of a run's characters (grapheme clusters), with the single ones too when asked or when there is only one."""
-    clusters = _CLUSTERS.findall(run)
+    clusters: list[str] = _CLUSTERS.findall(run)
     if len(clusters) < 2:
         return clusters
-    pairs = [left + right for left, right in zip(clusters, clusters[1:], strict=False)]
+    pairs = [left + right for left, right in pairwise(clusters)]
     return clusters + pairs if singles else pairs
 
 

@@ -1,0 +1,21 @@
+"""Hybrid search: candidates from a dense and a BM25 arm, scored exactly by both, fused, and explained."""
+
+from __future__ import annotations
+
+from ragkit.retrieve.arms import Arms, BatchArms, Candidate
+from ragkit.retrieve.fusion import DEFAULT_FUSION, Convex, Fusion, Rrf
+from ragkit.retrieve.search import DEFAULT_FETCH_K, Mode, search, search_many
+
+__all__ = [
+    "DEFAULT_FETCH_K",
+    "DEFAULT_FUSION",
+    "Arms",
+    "BatchArms",
+    "Candidate",
+    "Convex",
+    "Fusion",
+    "Mode",
+    "Rrf",
+    "search",
+    "search_many",
+]

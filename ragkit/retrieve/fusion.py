@@ -1,0 +1,105 @@
+"""How the two arms' opinions become one score: pure settings and formulas, no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.errors import InvalidInputError
+from ragkit.vec import fit_bounds, reciprocal_ranks, rescale
+from ragkit.vec.fuse import Normalize
+
+Floats = NDArray[np.float64]
+Ranks = NDArray[np.int64]
+
+
+class Scored(NamedTuple):
+    """Candidates as fusion sees them; all arrays are ``(n,)``. A rank of 0: that arm did not return the candidate."""
+
+    dense: Floats
+    dense_rank: Ranks
+    bm25: Floats
+    bm25_rank: Ranks
+
+
+class Shares(NamedTuple):
+    """What each arm adds to each candidate's final score, float64 ``(n,)`` each."""
+
+    dense: Floats
+    bm25: Floats
+
+
+class Fusion(Protocol):
+    """Settings of a fusion. ``fit`` sees the first ``fetch_k`` candidates per arm and returns the formula for all."""
+
+    def fit(self, first: Scored, /) -> Callable[[Scored], Shares]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convex:
+    """``dense`` x the normalised cosine + (1 - ``dense``) x the normalised BM25 score; ``dense`` in [0, 1].
+
+    ``normalize`` looks at the exact scores of the union of both arms' candidates: "minmax" sends the least to 0
+    and the best to 1, "tmm" starts at the least value in theory (-1 for the cosine, 0 for BM25), "zscore" gives mean 0 and
+    deviation 1. An arm whose scores are all equal adds nothing. After Bruch et al., "An Analysis of Fusion Functions for
+    Hybrid Retrieval" (2023).
+    """
+
+    dense: float = 0.4
+    normalize: Normalize = "minmax"
+
+    def __post_init__(self) -> None:
+        _check_share("Convex dense", self.dense)
+        if self.normalize not in get_args(Normalize):
+            raise InvalidInputError(f"Convex normalize is {self.normalize!r}; allowed are {', '.join(get_args(Normalize))}.")
+
+    def fit(self, first: Scored, /) -> Callable[[Scored], Shares]:
+        """The formula on the scales of these candidates."""
+        dense_scale = fit_bounds(first.dense, self.normalize, floor=-1.0)
+        bm25_scale = fit_bounds(first.bm25, self.normalize, floor=0.0)
+
+        def shares(scored: Scored) -> Shares:
+            return Shares(self.dense * rescale(scored.dense, dense_scale), (1 - self.dense) * rescale(scored.bm25, bm25_scale))
+
+        return shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rrf:
+    """Reciprocal rank fusion: each arm that returned a candidate at rank r adds its weight / (``c`` + r).
+
+    ``dense`` in [0, 1] is the dense arm's weight and 1 - ``dense`` that of BM25; 0.5 is the usual equal vote. Ranks
+    forget how far apart scores are, so a perfect arm is outvoted by a poor one: prefer ``Convex``, keep this to compare.
+    After Cormack, Clarke and Buettcher (SIGIR 2009).
+    """
+
+    c: float = 60.0
+    dense: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_share("Rrf dense", self.dense)
+        if not 0 <= self.c < float("inf"):
+            raise InvalidInputError(f"Rrf c is {self.c!r}; it must be a finite number >= 0 (60 is usual).")
+
+    def fit(self, first: Scored, /) -> Callable[[Scored], Shares]:
+        """The formula; ranks need no scale, so ``first`` is not looked at."""
+
+        def shares(scored: Scored) -> Shares:
+            return Shares(
+                self.dense * reciprocal_ranks(scored.dense_rank, c=self.c),
+                (1 - self.dense) * reciprocal_ranks(scored.bm25_rank, c=self.c),
+            )
+
+        return shares
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InvalidInputError(f"{name} is {value!r}; it is the dense arm's part of the vote, between 0 and 1.")
+
+
+DEFAULT_FUSION = Convex()
