@@ -1,5 +1,6 @@
 """Chunkers: from a document to chunks, exact in characters and true to the token limit."""
 
+from ragkit.chunk.auto import AutoChunker
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.chunk.markdown import MarkdownChunker
@@ -7,6 +8,7 @@ from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.recipes import from_recipe
 
 __all__ = [
+    "AutoChunker",
     "Engine",
     "FixedChunker",
     "Layout",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+from ragkit.chunk.auto import AutoChunker
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.markdown import MarkdownChunker
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.errors import InvalidInputError
 
-_KINDS: dict[str, type[Engine]] = {c.kind: c for c in (FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker)}
+_KINDS: dict[str, type[Engine]] = {c.kind: c for c in (FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, AutoChunker)}
 
 
 def from_recipe(recipe: str) -> Engine:
@@ -24,5 +25,6 @@ def from_recipe(recipe: str) -> Engine:
         return kind(**settings)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"No built-in chunker has the recipe {recipe!r}. Pass the chunker that the documents were added with: Index(path, chunker=...)."
+            f"No built-in chunker has the recipe {recipe!r}. "
+            "Pass the chunker that the documents were added with: Index(path, chunker=...)."
         ) from error
