@@ -36,16 +36,20 @@ class Tokenizer(Protocol):
         """Exact token counts of each text alone, without special tokens. The judge of every limit."""
         ...
 
-    def starts(self, text: str, /) -> Offsets:
-        """For each token of ``text`` the offset of its first character; int64 ``(n_tokens,)``, ascending.
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
+        """For each text, the offset of every token's first character: int64 ``(n_tokens,)``, ascending.
 
-        May be approximate: callers use it to find cuts, and ``count_batch`` to judge them wherever
-        ``additive_at`` does not vouch for the cut.
+        May be an estimate where ``additive_at`` vouches for nothing: callers find cuts with it, and ask
+        ``count_batch`` to judge them wherever ``additive_at`` does not vouch for the cut.
         """
         ...
 
     def additive_at(self, text: str, position: int, /) -> bool:
-        """True when cutting ``text`` at ``position`` certainly leaves every token on both sides as it was."""
+        """True when cutting ``text`` at ``position`` certainly leaves every token on both sides as it was.
+
+        Holds for any cut of a cut: counts between two such positions may be added up from ``starts_batch``. A
+        tokenizer that cannot promise that, even for the ends of the text, always says False.
+        """
         ...
 
 

@@ -61,8 +61,8 @@ class Engine:
         limit = self.max_tokens - reserve
         if limit < 1:
             raise InvalidInputError(
-                f"max_tokens is {self.max_tokens} and {reserve} of them are reserved for special tokens and prompts: no room for text. "
-                f"Use max_tokens > {reserve}."
+                f"max_tokens is {self.max_tokens} and {reserve} of them are reserved for special tokens and prompts: no room "
+                f"for text. Use max_tokens > {reserve}."
             )
         if self.overlap >= limit:
             raise InvalidInputError(
@@ -86,7 +86,8 @@ class Engine:
             return self
         if window is not None and self.max_tokens > window:
             raise InvalidInputError(
-                f"max_tokens is {self.max_tokens}, and the embedding model reads at most {window} tokens. Use max_tokens <= {window}."
+                f"max_tokens is {self.max_tokens}, and the embedding model reads at most {window} tokens. "
+                f"Use max_tokens <= {window}."
             )
         return replace(self, tokenizer=tokenizer)
 

@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 from ragkit.chunk.layout import Layout
 from ragkit.errors import ChunkLimitError
 from ragkit.seams import Tokenizer
+from ragkit.text.token_starts import token_starts
 from ragkit.text.unicode import cluster_start
 
+#: A vocabulary may turn a long word into one "unknown" token: within the limit, and worthless as an embedding.
+#: A token of more visible characters than this is taken for one token per _DENSE_STEP characters.
+_DENSE, _DENSE_STEP = 100, 4
 #: A chunk should be filled at least this far before a stronger boundary is preferred to a later one.
 _FILL = 0.5
 
@@ -53,29 +57,33 @@ def pack(text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap
 class _Packer:
     """One text: where its tokens start, where it may be cut, what must stay whole."""
 
-    __slots__ = ("_atoms", "_cuts", "_limit", "_starts", "_strengths", "_text", "_tokenizer")
+    __slots__ = ("_atoms", "_cuts", "_doubtful", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer")
 
     def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int) -> None:
         self._text, self._tokenizer, self._limit = text, tokenizer, limit
-        starts = tokenizer.starts(text)
+        starts, self._doubtful = token_starts(tokenizer, text)
         self._atoms = _fitting(layout.atoms, starts, limit)
         outside = ~_inside(layout.cuts, self._atoms)
         # Bisection over a memoryview is several times faster than one searchsorted call per look-up.
-        self._starts = memoryview(starts)
-        self._cuts = memoryview(layout.cuts[outside])
+        self._starts = memoryview(starts)  # type: ignore[arg-type]
+        self._spread = memoryview(_spread(text, starts))  # type: ignore[arg-type]
+        self._cuts = memoryview(layout.cuts[outside])  # type: ignore[arg-type]
         self._strengths = layout.strengths[outside]
 
     def _count(self, start: int, end: int) -> int:
         """Exact tokens of ``text[start:end]``."""
         vouch, text = self._tokenizer.additive_at, self._text
-        if vouch(text, start) and vouch(text, end):
+        if vouch(text, start) and vouch(text, end) and not self._doubt(start, end):
             first = bisect_left(self._starts, start)
             return bisect_left(self._starts, end, first) - first
         return self._tokenizer.count_batch([text[start:end]])[0]
 
+    def _doubt(self, start: int, end: int) -> bool:
+        return bool(self._doubtful) and bisect_right(self._doubtful, start) != bisect_left(self._doubtful, end)
+
     def take(self, start: int, done: int) -> Piece | None:
         """The chunk that begins at ``start`` and ends after ``done``; None when an overlap leaves no room."""
-        text, starts = self._text, self._starts
+        text, starts = self._text, self._spread
         first, budget = bisect_left(starts, start), self._limit
         while budget > 0:
             reach = len(text) if first + budget >= len(starts) else starts[first + budget]
@@ -95,7 +103,7 @@ class _Packer:
         if reach >= len(self._text):
             return reach
         reach = self._outside_atom(reach, done)
-        filled = max(done, self._starts[min(first + int(budget * _FILL), len(self._starts) - 1)])
+        filled = max(done, self._spread[min(first + int(budget * _FILL), len(self._spread) - 1)])
         high = bisect_right(self._cuts, reach)
         near = bisect_left(self._cuts, filled + 1, 0, high)
         if near < high:
@@ -148,8 +156,8 @@ class _Packer:
         if start < done:
             return None
         raise ChunkLimitError(
-            f"The character {text[start]!r} at offset {start} has {self._count(start, start + 1)} tokens in {self._tokenizer.name}, "
-            f"more than the {limit} that a chunk may have. Raise max_tokens."
+            f"The character {text[start]!r} at offset {start} has {self._count(start, start + 1)} tokens in "
+            f"{self._tokenizer.name}, more than the {limit} that a chunk may have. Raise max_tokens."
         )
 
     def back(self, piece: Piece, overlap: int) -> int:
@@ -170,6 +178,15 @@ class _Packer:
                 return whole
             at = max(at + 1, min(end, _next_blank(text, at + 1, end)) if text[at].isspace() else at + 1)
         return end
+
+
+def _spread(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``starts``, with a token of very many characters spread over them."""
+    ends = np.append(starts[1:], len(text))
+    long = np.flatnonzero(ends - starts > _DENSE)
+    sizes = {int(at): len(text[starts[at] : ends[at]].rstrip()) for at in long}
+    inside = [np.arange(starts[at] + _DENSE_STEP, starts[at] + size, _DENSE_STEP) for at, size in sizes.items() if size > _DENSE]
+    return np.sort(np.concatenate([starts, *inside])) if inside else starts
 
 
 def _fitting(atoms: NDArray[np.int64], starts: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

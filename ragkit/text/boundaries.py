@@ -9,110 +9,24 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 
-_LINE_ENDS = re.compile(r"(?:[ \t\u00a0\u3000]*(?:\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]))+")
-_LINE_END = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+_NEWLINE = r"(?:\r\n|[\n\r\x0b\x0c\x85\u2028\u2029])"
+# Possessive, and begun only where a run begins: otherwise long runs of blanks or dots take quadratic time.
+_LINE_ENDS = re.compile(rf"{_NEWLINE}(?:[ \t\u00a0\u3000]*+{_NEWLINE})*+")
+_LINE_END = re.compile(_NEWLINE)
 _CLOSING = "\"'\u2019\u201d\u00bb\u203a)\\]}\u300d\u300f\u3011\uff09\u300b*_"
 # A full stop of the Latin kind needs white space after it; the others end a sentence by themselves.
 _SENTENCE_END = re.compile(
-    rf"(?P<latin>[.!?\u2026]+[{_CLOSING}]*)(?=\s)|[\u3002\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u1362\u104b]+[{_CLOSING}]*"
+    rf"(?P<latin>(?<![.!?\u2026])[.!?\u2026]++[{_CLOSING}]*+)(?=\s)|[\u3002\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u1362\u104b]++[{_CLOSING}]*+"
 )
 _LAST_WORD = re.compile(r"[^\s(\[\"'\u201c\u2018]*$")
 _ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "gen",
-        "col",
-        "capt",
-        "lt",
-        "sgt",
-        "rev",
-        "hon",
-        "pres",
-        "gov",
-        "sen",
-        "rep",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "eg",
-        "ie",
-        "cf",
-        "al",
-        "ca",
-        "approx",
-        "no",
-        "nos",
-        "vol",
-        "fig",
-        "figs",
-        "eq",
-        "eqs",
-        "sec",
-        "ch",
-        "pp",
-        "p",
-        "ed",
-        "eds",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "dept",
-        "univ",
-        "assn",
-        "est",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "a.m",
-        "p.m",
-        "u.s",
-        "u.k",
-        "u.n",
-        "z.b",
-        "bzw",
-        "usw",
-        "d.h",
-        "u.a",
-        "bspw",
-        "nr",
-        "str",
-        "abs",
-        "art",
-        "bd",
-        "hrsg",
-        "p.ej",
-        "sra",
-        "ud",
-        "uds",
-        "m",
-        "mme",
-        "mlle",
-    ]
+    re.split(
+        " ",
+        "mr mrs ms dr prof sr jr st gen col capt lt sgt rev hon pres gov sen rep vs etc e.g i.e eg ie cf al ca approx "
+        "no nos vol fig figs eq eqs sec ch pp p ed eds inc ltd co corp dept univ assn est jan feb mar apr jun jul aug "
+        "sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k u.n z.b bzw usw d.h u.a bspw nr str abs art "
+        "bd hrsg p.ej sra ud uds m mme mlle",
+    )
 )
 
 

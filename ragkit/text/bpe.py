@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from ragkit.errors import ModelNotFoundError
 from ragkit.seams import Offsets
-from ragkit.text.seams import slices
 from ragkit.text.unicode import encodable
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-_SLICE = 100_000
 _LOADING = Lock()
 #: Encodings whose patterns were read: a newline ends a token there, and a blank belongs to the word after it.
 _NEWLINE_ENDS_TOKEN = frozenset({"cl100k_base", "o200k_base"})
@@ -42,28 +40,29 @@ class TiktokenTokenizer:
         encode = self.encoding.encode_ordinary
         return [len(encode(encodable(text))) for text in texts]
 
-    def starts(self, text: str, /) -> Offsets:
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
         """Character offsets of the tokens' first characters; a token that starts inside a character counts there."""
-        clean = encodable(text)
+        return [self._starts(encodable(text)) for text in texts]
+
+    def _starts(self, text: str) -> Offsets:
         sizes = _byte_lengths(self.encoding)
-        found: list[Offsets] = []
-        for begin, end, _ in slices(clean, _SLICE, self.additive_at):
-            piece = clean[begin:end]
-            lengths = sizes[np.asarray(self.encoding.encode_ordinary(piece), dtype=np.int64)]
-            first_bytes = np.cumsum(lengths) - lengths
-            if not piece.isascii():
-                data = np.frombuffer(piece.encode("utf-8"), dtype=np.uint8)
-                first_bytes = (np.cumsum((data & 0xC0) != 0x80) - 1)[first_bytes]
-            found.append(first_bytes + begin)
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+        lengths = sizes[np.asarray(self.encoding.encode_ordinary(text), dtype=np.int64)]
+        first_bytes = np.cumsum(lengths) - lengths
+        if text.isascii():
+            return first_bytes
+        data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        starts: Offsets = (np.cumsum((data & 0xC0) != 0x80) - 1)[first_bytes]
+        return starts
 
     def additive_at(self, text: str, position: int, /) -> bool:
         """True before the blank of a word, and after a line end that a visible character follows."""
+        if not self._space:
+            return False
         if position <= 0 or position >= len(text):
             return True
         before, after = text[position - 1], text[position]
         if after == " ":
-            return self._space and not before.isspace()
+            return not before.isspace()
         # o200k lets "/" follow the newlines of a punctuation token.
         return self._newline and before == "\n" and after != "/" and not after.isspace()
 
@@ -99,13 +98,13 @@ def cached_encoding(name: str) -> Encoding:
 
     def refuse(path: str) -> NoReturn:
         raise ModelNotFoundError(
-            f"The tiktoken encoding {name!r} is not in tiktoken's cache (TIKTOKEN_CACHE_DIR), and ragkit downloads nothing unasked. "
-            f"Fill the cache, or allow the download by passing the encoding itself: tokenizer=tiktoken.get_encoding({name!r})."
+            f"The tiktoken encoding {name!r} is not in tiktoken's cache (TIKTOKEN_CACHE_DIR), and ragkit downloads nothing "
+            f"unasked. Fill the cache, or allow the download by passing the encoding: tokenizer=tiktoken.get_encoding({name!r})."
         )
 
     with _LOADING:
         download = load.read_file
-        load.read_file = refuse
+        load.read_file = refuse  # type: ignore[assignment]
         try:
             return tiktoken.get_encoding(name)
         finally:

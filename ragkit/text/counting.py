@@ -28,9 +28,9 @@ class CharacterTokenizer:
         """Lengths in characters."""
         return [len(text) for text in texts]
 
-    def starts(self, text: str, /) -> Offsets:
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
         """0, 1, 2, ..."""
-        return np.arange(len(text), dtype=np.int64)
+        return [np.arange(len(text), dtype=np.int64) for text in texts]
 
     def additive_at(self, text: str, position: int, /) -> bool:
         """Always: lengths add up."""
@@ -48,9 +48,9 @@ class WordTokenizer:
         """Counts of words and of punctuation characters."""
         return [sum(1 for _ in _WORD.finditer(text)) for text in texts]
 
-    def starts(self, text: str, /) -> Offsets:
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
         """Character offsets of the words."""
-        return np.fromiter((match.start() for match in _WORD.finditer(text)), dtype=np.int64)
+        return [np.fromiter((match.start() for match in _WORD.finditer(text)), dtype=np.int64) for text in texts]
 
     def additive_at(self, text: str, position: int, /) -> bool:
         """True unless the cut parts one word."""
@@ -85,7 +85,8 @@ class FunctionTokenizer:
         )
         if count < 0:
             raise InvalidInputError(
-                f"The tokenizer function {self.name!r} returned {answer!r} for {text[:40]!r}; it must return a count >= 0, or the tokens."
+                f"The tokenizer function {self.name!r} returned {answer!r} for {text[:40]!r}; "
+                "it must return a count >= 0, or the tokens."
             )
         return count
 
@@ -93,12 +94,15 @@ class FunctionTokenizer:
         """The function's counts, one call per text."""
         return [self._count(text) for text in texts]
 
-    def starts(self, text: str, /) -> Offsets:
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
         """An estimate: each word's tokens spread evenly over its characters."""
+        return [self._starts(text) for text in texts]
+
+    def _starts(self, text: str) -> Offsets:
         edges = [match.start() for match in _PIECE.finditer(text)] + [len(text)]
         found = [np.linspace(a, b, self._count(text[a:b]), endpoint=False).astype(np.int64) for a, b in pairwise(edges)]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
     def additive_at(self, text: str, position: int, /) -> bool:
-        """Only at the ends: nothing is known about the function."""
-        return position <= 0 or position >= len(text)
+        """Never: nothing is known about the function."""
+        return False

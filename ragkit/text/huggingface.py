@@ -11,19 +11,11 @@ import numpy as np
 
 from ragkit.errors import InvalidInputError, ModelNotFoundError
 from ragkit.seams import Offsets
-from ragkit.text.seams import slices
 from ragkit.text.unicode import encodable
 from ragkit.types import digest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
-
-#: One long string is several times slower than pieces of this many characters in a batch, and takes more memory.
-_SLICE = 4_000
-_GROUP = 64
-#: WordPiece turns a longer word into one [UNK]: "within the limit", and worthless as an embedding.
-_UNKNOWN_RUN = 100
-_UNKNOWN_STEP = 4
 
 
 class HuggingFaceTokenizer:
@@ -72,38 +64,21 @@ class HuggingFaceTokenizer:
         encodings = self.backend.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
-    def starts(self, text: str, /) -> Offsets:
-        """Character offsets of the tokens' first characters; a long ``[UNK]`` counts as one token per 4 characters."""
-        clean = encodable(text)
-        pieces = list(slices(clean, _SLICE, self.additive_at))
-        found: list[Offsets] = []
-        for at in range(0, len(pieces), _GROUP):
-            group = pieces[at : at + _GROUP]
-            encodings = self.backend.encode_batch([clean[a:b] for a, b, _ in group], add_special_tokens=False)
-            for (begin, _, _), encoding in zip(group, encodings, strict=True):
-                offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-                found.append(_split_unknown(offsets) + begin)
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+    def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
+        """Character offsets of the tokens' first characters, in the original text."""
+        encodings = self.backend.encode_batch([encodable(text) for text in texts], add_special_tokens=False)
+        return [np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[:, 0] for encoding in encodings]
 
     def additive_at(self, text: str, position: int, /) -> bool:
         """True beside a blank for BERT-like models, before a word's blank for byte-level ones, else never."""
+        if not (self._blank_is_seam or self._space_starts_token):
+            return False
         if position <= 0 or position >= len(text):
             return True
         before, after = text[position - 1], text[position]
         if self._blank_is_seam:
             return before in " \n\t\r" or after in " \n\t\r"
-        return self._space_starts_token and after == " " and not before.isspace()
-
-
-def _split_unknown(offsets: Offsets) -> Offsets:
-    starts = offsets[:, 0]
-    lengths = offsets[:, 1] - starts
-    if not (lengths > _UNKNOWN_RUN).any():
-        return starts
-    repeats = np.where(lengths > _UNKNOWN_RUN, -(-lengths // _UNKNOWN_STEP), 1)
-    first = np.cumsum(repeats) - repeats
-    inside = np.arange(int(repeats.sum())) - np.repeat(first, repeats)
-    return np.repeat(starts, repeats) + inside * _UNKNOWN_STEP
+        return after == " " and not before.isspace()
 
 
 def _is_bert(settings: dict[str, Any]) -> bool:

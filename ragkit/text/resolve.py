@@ -14,8 +14,9 @@ from ragkit.text.huggingface import HuggingFaceTokenizer
 from ragkit.weights import DEFAULT_MODEL, find_model
 
 _ALLOWED = (
-    "Give a tiktoken encoding name ('cl100k_base', 'o200k_base'), 'characters', 'words', the path of a tokenizer.json, the name or folder of a "
-    "model on this machine, a tiktoken.Encoding, a tokenizers.Tokenizer, a fast transformers tokenizer, or a function from text to its token count."
+    "Give a tiktoken encoding name ('cl100k_base', 'o200k_base'), 'characters', 'words', the path of a tokenizer.json, "
+    "the name or folder of a model on this machine, a tiktoken.Encoding, a tokenizers.Tokenizer, a fast transformers "
+    "tokenizer, or a function from text to its token count."
 )
 
 

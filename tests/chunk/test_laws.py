@@ -1,0 +1,158 @@
+"""The laws of chunking, on the 23 texts that break chunkers and on whatever hypothesis finds."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+
+from ragkit import Document
+from ragkit.chunk import Engine, FixedChunker, MarkdownChunker, RecursiveChunker, SentenceChunker
+from ragkit.errors import ChunkLimitError
+from ragkit.seams import Tokenizer
+from ragkit.testing.laws import check_chunks
+from ragkit.testing.texts import pathological
+from ragkit.text import resolve_tokenizer
+from ragkit.text.token_starts import token_starts
+from ragkit.weights import find_model
+
+CHUNKERS = [FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker]
+TEXTS = pathological(4_000)
+
+
+def nasty(text: str) -> int:
+    """A count that does not add up: joins save a token, long texts cost more per character."""
+    return len(text) // 3 + (len(text) // 50) ** 2 // 40 + text.count("e") % 2
+
+
+def make(name: str) -> Tokenizer:
+    if name == "minilm as shipped":
+        shipped = Backend.from_file(str(find_model("all-MiniLM-L6-v2") / "tokenizer.json"))
+        assert shipped.truncation is not None, "the shipped file no longer truncates: the test has lost its point"
+        return resolve_tokenizer(shipped)
+    return resolve_tokenizer({"minilm": None, "function": nasty}.get(name, name))
+
+
+TOKENIZERS = {
+    name: make(name) for name in ("cl100k_base", "o200k_base", "minilm", "minilm as shipped", "function", "characters", "words")
+}
+
+
+def broken(chunker: Engine, text: str, tokenizer: Tokenizer, limit: int, overlap: int) -> list[str]:
+    document = Document(text, id="doc")
+    return check_chunks(document, chunker(document), tokenizer.count_batch, limit=limit, overlap=overlap)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("tokenizer", ["cl100k_base", "o200k_base", "minilm", "minilm as shipped", "function"])
+def test_every_law_on_every_text(name: str, tokenizer: str) -> None:
+    counter = TOKENIZERS[tokenizer]
+    for kind, overlap in product(CHUNKERS, (0, 32)):
+        chunker = kind(128, overlap=overlap, tokenizer=counter, reserve=0)
+        assert broken(chunker, TEXTS[name], counter, 128, overlap) == [], f"{kind.__name__}, overlap {overlap}"
+
+
+words = st.sampled_from(
+    ["word", "Ünïcödé", "。", "东京", ".", "e.g.", "3.14", "\n", "\n\n", "\r\n", "\t", "  ", "👩🏾‍🚀", "e\u0301", "# Head\n", "```\n", "- item\n",
+     "| a | b |\n", "|---|---|\n", "<|endoftext|>", "[SEP]", "\ud800", "\x00", "\u2028", "antidisestablishmentarianism", "\u0e44\u0e17\u0e22"]
+)  # fmt: skip
+texts = st.one_of(
+    st.text(st.characters(exclude_categories=()), max_size=300),
+    st.lists(words, max_size=80).map("".join),
+    st.lists(words, max_size=80).map(" ".join),
+)
+
+
+@given(
+    text=texts,
+    kind=st.sampled_from(CHUNKERS),
+    tokenizer=st.sampled_from(sorted(TOKENIZERS)),
+    limit=st.integers(1, 40),
+    share=st.floats(0, 0.99),
+)
+def test_laws_on_anything(text: str, kind: type[Engine], tokenizer: str, limit: int, share: float) -> None:
+    counter, overlap = TOKENIZERS[tokenizer], int(limit * share)
+    chunker = kind(limit, overlap=overlap, tokenizer=counter, reserve=0)
+    try:
+        found = broken(chunker, text, counter, limit, overlap)
+    except ChunkLimitError:
+        assert max(counter.count_batch(list(text))) > limit
+        return
+    assert found == []
+
+
+@given(text=texts, tokenizer=st.sampled_from(sorted(TOKENIZERS)), place=st.floats(0, 1))
+def test_a_tokenizer_vouches_only_for_cuts_that_add_up(text: str, tokenizer: str, place: float) -> None:
+    counter, at = TOKENIZERS[tokenizer], int(place * len(text))
+    if counter.additive_at(text, at):
+        whole, left, right = counter.count_batch([text, text[:at], text[at:]])
+        assert left + right == whole
+
+
+@given(text=texts, tokenizer=st.sampled_from(["cl100k_base", "o200k_base", "minilm", "words", "characters"]))
+def test_token_starts_agree_with_the_count(text: str, tokenizer: str) -> None:
+    counter = TOKENIZERS[tokenizer]
+    starts = token_starts(counter, text)[0]
+    assert (starts[1:] >= starts[:-1]).all()
+    assert not len(starts) or (starts[0] >= 0 and starts[-1] < len(text))
+    assert len(starts) >= counter.count_batch([text])[0]
+
+
+@given(text=texts, kind=st.sampled_from(CHUNKERS))
+def test_chunking_is_deterministic_and_metadata_moves_nothing(text: str, kind: type[Engine]) -> None:
+    chunker = kind(16, tokenizer="words", reserve=0)
+    plain, tagged = Document(text, id="d"), Document(text, id="d", metadata={"source": "a.md", "n": [1]})
+    assert chunker(plain) == chunker(plain)
+    assert [c.id for c in chunker(plain)] == [c.id for c in chunker(tagged)]
+    assert all(c.metadata["source"] == "a.md" for c in chunker(tagged))
+    assert list(chunker.stream([plain, tagged])) == chunker(plain) + chunker(tagged)
+
+
+def test_ids_depend_on_document_recipe_span_and_text_only() -> None:
+    text = "One sentence. " * 40
+    chunker = FixedChunker(20, tokenizer="words")
+    ids = [c.id for c in chunker(Document(text, id="a"))]
+    assert len(set(ids)) == len(ids)
+    assert ids == [c.id for c in FixedChunker(20, tokenizer="words")(Document(text, id="a"))]
+    assert not set(ids) & {c.id for c in chunker(Document(text, id="b"))}
+    assert not set(ids) & {c.id for c in FixedChunker(20, tokenizer="words", overlap=2)(Document(text, id="a"))}
+
+
+def test_ids_are_the_same_in_every_process() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "from ragkit import Document; from ragkit.chunk import SentenceChunker; "
+        "print([c.id for c in SentenceChunker(9, tokenizer='words')(Document('A b c. D e f. G h i j k l. M.', id='x'))])"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(runs) == 1
+
+
+def test_the_tokenizer_given_is_not_changed() -> None:
+    shipped = Backend.from_file(str(find_model("all-MiniLM-L6-v2") / "tokenizer.json"))
+    before: Any = shipped.to_str()
+    FixedChunker(64, tokenizer=shipped)(Document("word " * 500))
+    assert shipped.to_str() == before
+
+
+def test_adding_text_at_one_end_leaves_far_chunks_alone() -> None:
+    text = TEXTS["prose with blank ends"] * 5
+    chunker = RecursiveChunker(64, tokenizer="words")
+    before = {c.text for c in chunker(Document(text))}
+    after = [c.text for c in chunker(Document("A new first paragraph, with words of its own.\n\n" + text))]
+    assert sum(body not in before for body in after) < 0.1 * len(after)

