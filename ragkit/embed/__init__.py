@@ -1,6 +1,17 @@
 """Embedders: text in, float32 unit rows out. Heavy libraries load on first use."""
 
+from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.inputs import embed_key
+from ragkit.embed.rebuild import card_differences, load_embedder
+from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
 
-__all__ = ["TransformerEmbedder", "embed_key"]
+__all__ = [
+    "CacheStats",
+    "CachedEmbedder",
+    "OpenAIEmbedder",
+    "TransformerEmbedder",
+    "card_differences",
+    "embed_key",
+    "load_embedder",
+]

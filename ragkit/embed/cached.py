@@ -1,0 +1,242 @@
+"""Vectors kept on disk by content, so that embedding the same thing again is free."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from ragkit.embed.inputs import Reading, batch_readings, reading_key, text_readings
+from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.seams import Embedder, Tokenizer, Vectors
+from ragkit.types import Chunk, Document, ModelCard
+
+_FORMAT = 1
+#: Vectors are stored after this many new ones, so that an interrupted call loses little.
+_BLOCK = 4096
+#: Keys asked for in one statement.
+_KEYS = 500
+#: Seconds to wait for another process that writes.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """What a CachedEmbedder did since it was made, and what its file holds.
+
+    ``hits`` and ``misses`` count rows; ``damaged`` the stored rows whose checksum was wrong (they count as misses
+    and are replaced); ``bypassed`` the rows that could not be looked up or stored because the file refused, each
+    time with a RuntimeWarning. ``entries`` and ``size`` (bytes) describe the file.
+    """
+
+    hits: int
+    misses: int
+    damaged: int
+    bypassed: int
+    entries: int
+    size: int
+
+
+class CachedEmbedder:
+    """Any embedder with a content-addressed cache of its vectors in one SQLite file.
+
+    A vector is found by the digest of the model card, the side (query or document), the text with its context,
+    and the span in it: another model, prompt or window text never meets it. Rows carry checksums, so a damaged
+    row is embedded again instead of returned. Several threads, processes and models may share the file (WAL mode);
+    it must lie on a local disk.
+
+    The cache saves time and nothing else: when the file is full, locked for 30 seconds or damaged while in use,
+    vectors come from the embedder, a RuntimeWarning says why, and ``stats().bypassed`` counts them. A file that
+    cannot be opened, or is no cache, raises StoreError, StoreCorruptError or StoreFormatError on first use.
+    """
+
+    def __init__(self, embedder: Embedder, *, path: str | Path) -> None:
+        self.embedder = embedder
+        self.path = Path(path).expanduser()
+        self._lock = Lock()
+        self._counts: Counter[str] = Counter()
+        self._open: tuple[int, sqlite3.Connection] | None = None
+
+    def __repr__(self) -> str:
+        return f"CachedEmbedder({self.embedder!r}, path={str(self.path)!r})"
+
+    @property
+    def card(self) -> ModelCard:
+        """The wrapped embedder's card: cached and fresh vectors are the same."""
+        return self.embedder.card
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The wrapped embedder's tokenizer."""
+        return self.embedder.tokenizer
+
+    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
+        """``(n, dim)`` document-side vectors, from the file or from the embedder; its errors."""
+        readings, _ = text_readings(texts)
+        return self._embed(readings, lambda rows: self.embedder.embed_texts([texts[row] for row in rows]), side="document")
+
+    def embed_queries(self, texts: Sequence[str], /) -> Vectors:
+        """``(n, dim)`` query-side vectors, from the file or from the embedder; its errors."""
+        readings, _ = text_readings(texts, kind="query")
+        return self._embed(readings, lambda rows: self.embedder.embed_queries([texts[row] for row in rows]), side="query")
+
+    def embed_query(self, text: str, /) -> Vectors:
+        """``(dim,)`` query-side vector, from the file or from the embedder; its errors."""
+        vector: Vectors = self.embed_queries([text])[0]
+        return vector
+
+    def embed_chunks(self, document: Document, chunks: Sequence[Chunk], /) -> Vectors:
+        """``(n, dim)``: each chunk's window with its context encoded, its span pooled; from the file or from the embedder."""
+        return self.embed_batch([(document, chunks)])
+
+    def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
+        """``embed_chunks`` over many documents at once, rows in order."""
+        readings, _ = batch_readings(items)
+        owners = [(place, chunk) for place, (_, chunks) in enumerate(items) for chunk in chunks]
+
+        def fresh(rows: Sequence[int]) -> Vectors:
+            wanted = groupby((owners[row] for row in rows), key=lambda owner: owner[0])
+            return self.embedder.embed_batch([(items[place][0], [chunk for _, chunk in group]) for place, group in wanted])
+
+        return self._embed(readings, fresh, side="document")
+
+    def stats(self) -> CacheStats:
+        """Counts since this object was made, and the file's entries and bytes; raises StoreError for an unusable file."""
+        with self._lock:
+            connection = self._connection()
+            try:
+                entries = int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+            except sqlite3.Error as error:
+                raise StoreCorruptError(
+                    f"The vector cache {str(self.path)!r} cannot be read: {error}. Delete it: it only saves time."
+                ) from error
+            names = ("hits", "misses", "damaged", "bypassed")
+            size = sum(path.stat().st_size for path in self.path.parent.glob(self.path.name + "*"))
+            return CacheStats(**{name: self._counts[name] for name in names}, entries=entries, size=size)
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._open is not None and self._open[0] == os.getpid():
+                self._open[1].close()
+            self._open = None
+
+    def _embed(self, readings: Sequence[Reading], fresh: Callable[[Sequence[int]], Vectors], *, side: str) -> Vectors:
+        card = self.card
+        keys = [bytes.fromhex(reading_key(card, reading, side=side)) for reading in readings]
+        known = self._load(sorted(set(keys)), card.dim)
+        missing = [row for row, key in _firsts(keys) if key not in known]
+        for at in range(0, len(missing), _BLOCK):
+            rows = missing[at : at + _BLOCK]
+            found = {keys[row]: vector for row, vector in zip(rows, fresh(rows), strict=True)}
+            self._save(found)
+            known |= found
+        with self._lock:
+            self._counts["misses"] += len(missing)
+            self._counts["hits"] += len(keys) - len(missing)
+        if not keys:
+            return np.empty((0, card.dim), np.float32)
+        return np.stack([known[key] for key in keys])
+
+    def _load(self, keys: Sequence[bytes], dim: int) -> dict[bytes, Vectors]:
+        found: dict[bytes, Vectors] = {}
+        with self._lock:
+            connection = self._connection()
+            with self._bypass(len(keys), "looked up"):
+                for at in range(0, len(keys), _KEYS):
+                    part = keys[at : at + _KEYS]
+                    marks = ",".join("?" * len(part))
+                    for key, blob, check in connection.execute(
+                        f"SELECT key, vector, checksum FROM vectors WHERE key IN ({marks})", part
+                    ):
+                        if _checksum(key, blob) != check or len(blob) != 4 * dim:
+                            self._counts["damaged"] += 1
+                            continue
+                        found[key] = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+        return found
+
+    def _save(self, vectors: dict[bytes, Vectors]) -> None:
+        blobs = [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
+        rows = [(key, blob, _checksum(key, blob)) for key, blob in blobs]
+        with self._lock:
+            connection = self._connection()
+            with self._bypass(len(rows), "stored"), connection:
+                connection.executemany("INSERT OR REPLACE INTO vectors (key, vector, checksum) VALUES (?, ?, ?)", rows)
+
+    @contextmanager
+    def _bypass(self, rows: int, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._counts["bypassed"] += rows
+            warnings.warn(
+                f"{rows} vectors could not be {what} in the cache {str(self.path)!r}: {error}. They were embedded all the same. "
+                "Free space, or delete the file if it is damaged.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+
+    def _connection(self) -> sqlite3.Connection:
+        """This process's connection: SQLite's must not cross a fork."""
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), _connect(self.path))
+        return self._open[1]
+
+
+def _firsts(keys: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(keys):
+        first.setdefault(key, row)
+    return [(row, key) for key, row in first.items()]
+
+
+def _checksum(key: bytes, blob: bytes) -> bytes:
+    return blake2b(key + blob, digest_size=8).digest()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"The vector cache {str(path)!r} cannot be opened: {error}. Give a file on a local disk you may write to."
+        ) from error
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with closing(connection.execute("PRAGMA user_version")) as cursor:
+            version = int(cursor.fetchone()[0])
+        if version > _FORMAT:
+            raise StoreFormatError(
+                f"The vector cache {str(path)!r} has format {version}; this version knows {_FORMAT}. Upgrade ragkit, or give another path."
+            )
+        with connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
+            )
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise StoreError(
+            f"The vector cache {str(path)!r} cannot be opened: {error}. Give a file on a local disk you may write to."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreCorruptError(
+            f"{str(path)!r} is no vector cache, or is damaged: {error}. Delete it: it only saves time."
+        ) from error
+    except StoreFormatError:
+        connection.close()
+        raise
+    return connection

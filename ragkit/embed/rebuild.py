@@ -1,0 +1,70 @@
+"""From the card a store was written with back to the embedder."""
+
+from __future__ import annotations
+
+from ragkit.embed.remote import OpenAIEmbedder
+from ragkit.embed.transformer import TransformerEmbedder
+from ragkit.errors import CapabilityError, InvalidInputError, StoreMismatchError
+from ragkit.seams import Embedder
+from ragkit.types import ModelCard
+
+
+def load_embedder(card: ModelCard, *, allow_download: bool = False) -> Embedder:
+    """The embedder that ``card`` describes: a TransformerEmbedder from this machine's files, or an OpenAIEmbedder.
+
+    Reads the model's files and no weights into memory. Raises ModelNotFoundError when the model is not here,
+    StoreMismatchError when it is here but its weights, tokenizer or settings are not those of the card, and
+    CapabilityError for a card of an embedder that ragkit did not make. A card holds no key and no tokenizer: an
+    OpenAIEmbedder takes its key from OPENAI_API_KEY and leaves the judgement of lengths to the server.
+    """
+    engine = card.settings.get("engine")
+    if engine == "openai":
+        return OpenAIEmbedder(
+            card.name,
+            dim=card.dim,
+            base_url=card.settings["base_url"],
+            window=card.window,
+            query_prompt=card.query_prompt,
+            document_prompt=card.document_prompt,
+        )
+    if engine != "transformers":
+        raise CapabilityError(
+            f"The vectors were made by {card.name!r} with the engine {engine!r}, which ragkit cannot rebuild. Pass embedder= yourself."
+        )
+    dims, layers = card.settings.get("dims", "all"), card.settings.get("layers", "all")
+    embedder = TransformerEmbedder(
+        card.name,
+        pooling=card.pooling,
+        query_prompt=card.query_prompt,
+        document_prompt=card.document_prompt,
+        dims=None if dims == "all" else int(dims),
+        layers=None if layers == "all" else int(layers),
+        dtype=card.settings.get("dtype", "float32"),
+        window=card.window,
+        allow_download=allow_download,
+    )
+    try:
+        here = embedder.card
+    except (InvalidInputError, CapabilityError) as error:
+        raise StoreMismatchError(
+            f"The model {card.name!r} on this machine is not the one these vectors were made with: {error}"
+        ) from error
+    differences = card_differences(card, here)
+    if differences:
+        raise StoreMismatchError(
+            f"The model {card.name!r} on this machine is not the one these vectors were made with: {'; '.join(differences)}. "
+            "Put back the model's old files, or index again with this model into a new store."
+        )
+    return embedder
+
+
+def card_differences(stored: ModelCard, given: ModelCard) -> list[str]:
+    """Each field in which two cards differ, in words; empty when their vectors may be compared."""
+    old, new = stored.to_dict(), given.to_dict()
+    old |= {f"settings[{key!r}]": value for key, value in old.pop("settings").items()}
+    new |= {f"settings[{key!r}]": value for key, value in new.pop("settings").items()}
+    return [
+        f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
