@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -20,6 +21,7 @@ NoSpace = Literal["bigrams", "both", "words"]
 
 _KIND = "words"
 _VERSION = 1
+_MEMO_WORDS = 65_536
 
 # Words of English grammar that carry no topic; nothing here can be the subject of a question by itself.
 ENGLISH_STOP_WORDS: tuple[str, ...] = tuple(
@@ -30,41 +32,46 @@ ENGLISH_STOP_WORDS: tuple[str, ...] = tuple(
     )
 )
 
-# Letters and digits of scripts written with blanks between words; underscores hold identifiers together.
-# Scripts without blanks form runs of their own, so that "GPU対応" gives "gpu" and the run "対応".
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_RUNS = regex.compile(
-    rf"(?P<unspaced>[[{_UNSPACED}\u30fc]&&[\p{{L}}\p{{Nl}}]][[{_UNSPACED}\u30fc]&&[\p{{L}}\p{{Nl}}]\p{{M}}]*)"
-    rf"|[[\p{{L}}\p{{N}}]--[{_UNSPACED}]](?:[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]])*",
-    flags=regex.V1,
+# Scripts written without blanks form runs of their own, so that "GPU対応" gives "gpu" and the run "対応". All of them lie
+# above U+0E00. U+30FC is the mark that lengthens a vowel in kana. Underscores hold identifiers together.
+_UNSPACED = r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc]&&[\p{L}\p{Nl}]]"
+_WORDS = regex.compile(
+    rf"{_UNSPACED}[{_UNSPACED}\p{{M}}]*|[[\p{{L}}\p{{N}}]--{_UNSPACED}][[\p{{L}}\p{{N}}\p{{M}}_]--{_UNSPACED}]*", flags=regex.V1
 )
+_IS_UNSPACED = regex.compile(_UNSPACED, flags=regex.V1)
+_ASCII_WORDS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 # Where an identifier's part begins: after underscores, at lower-to-upper case, and before the last capital of a run.
 _PARTS = regex.compile(r"_+|(?<=[\p{Ll}\p{N}])(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})", flags=regex.V1)
 _CLUSTERS = regex.compile(r"\X")
+# One character of these scripts is often a whole word; one letter of Thai or one kana is not.
+_SYLLABLES = regex.compile(r"[\p{Han}\p{Hangul}]\p{M}*")
+_STEM_MARK = "~"
 
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:
     """Turns text into the tokens that BM25 counts.
 
-    Text is normalised (Unicode NFKC), cut into words (letters, digits and their marks of one kind of script)
-    and case folded. Every choice is in ``recipe``; documents and questions must share one.
+    Text is normalised (Unicode NFKC), cut into words (letters, digits and their marks, of one kind of script) and case
+    folded. Every choice is in ``recipe``; documents and questions must share one.
 
     - ``identifiers``: what becomes of ``snake_case`` and ``camelCase``: the "whole" word, its "parts", or "both".
     - ``no_space``: scripts written without blanks (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese) as
-      "bigrams" of their characters, as "both" single characters and bigrams, or as "words" (runs left whole).
-    - ``stop_words``: words left out, compared after case folding; ``ENGLISH_STOP_WORDS`` is one such list.
-    - ``stem``: a Snowball language ("english", "german", ...) or None.
+      "bigrams" of their characters, as "both" bigrams and single Chinese characters and Korean syllables, or as
+      "words" (runs left whole).
+    - ``stop_words``: words left out, compared after case folding; a question of nothing else has no tokens.
+    - ``stem``: a Snowball language ("english", "german", ...) or None. The stem is a second token beside the word, marked
+      with "~", so that "walking" finds "walked" and still finds "walking" first. Scripts without blanks have no stems.
     - ``max_length``: the longest token, in characters, at least 8; a longer word becomes several tokens.
 
-    Tokens hold letters, marks, digits and inner underscores only: never blanks, controls or lone surrogates.
-    Raises InvalidInputError for an unknown choice.
+    Tokens hold letters, marks, digits and inner underscores, after the mark of a stem: never blanks, controls or lone
+    surrogates. Raises InvalidInputError for an unknown choice.
     """
 
     identifiers: Identifiers = "both"
     no_space: NoSpace = "both"
-    stop_words: tuple[str, ...] = ()
-    stem: str | None = None
+    stop_words: tuple[str, ...] = ENGLISH_STOP_WORDS
+    stem: str | None = "english"
     max_length: int = 64
 
     def __post_init__(self) -> None:
@@ -123,29 +130,37 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return stem
 
 
-def _grams(run: str, *, singles: bool) -> list[str]:
-    """Bigrams of a run's characters (grapheme clusters), with the single ones too when asked or when there is only one."""
-    clusters: list[str] = _CLUSTERS.findall(run)
-    if len(clusters) < 2:
-        return clusters
-    pairs = [left + right for left, right in pairwise(clusters)]
-    return clusters + pairs if singles else pairs
+class _Memo(dict[str, list[str]]):
+    """Words repeat: what became of each is remembered, up to a bound."""
+
+    def __init__(self, make: Callable[[str], list[str]]) -> None:
+        self._make = make
+
+    def __missing__(self, word: str) -> list[str]:
+        made = self._make(word)
+        if len(self) >= _MEMO_WORDS:
+            self.clear()
+        self[word] = made
+        return made
 
 
 @lru_cache(maxsize=16)
 def _engine(analyzer: Analyzer) -> Callable[[str], list[str]]:
-    """The compiled form of an analyzer; words repeat, so what becomes of each is remembered."""
+    """The compiled form of an analyzer."""
     stop = frozenset(analyzer.stop_words)
     stem = _stemmer(analyzer.stem) if analyzer.stem else None
     limit = analyzer.max_length
+
+    def cut(token: str) -> list[str]:
+        return [token[place : place + limit] for place in range(0, len(token), limit)]
 
     def finish(word: str) -> list[str]:
         word = _fold(word)
         if word in stop:
             return []
-        if stem:
-            word = stem(word)
-        return [word[place : place + limit] for place in range(0, len(word), limit)]
+        if stem is None or len(word) > limit:
+            return cut(word)
+        return [word, (_STEM_MARK + stem(word))[:limit]]
 
     def spaced(word: str) -> list[str]:
         word = word.strip("_")
@@ -155,21 +170,23 @@ def _engine(analyzer: Analyzer) -> Callable[[str], list[str]]:
         tokens = [token for part in parts for token in finish(part)]
         return finish(word) + tokens if analyzer.identifiers == "both" else tokens
 
-    @lru_cache(maxsize=65_536)
-    def word_tokens(word: str) -> tuple[str, ...]:
-        return tuple(spaced(word))
+    def unspaced(run: str) -> list[str]:
+        run = _fold(run)
+        clusters = _CLUSTERS.findall(run)
+        if analyzer.no_space == "words" or len(clusters) < 2:
+            return cut(run)
+        grams = [left + right for left, right in pairwise(clusters)]
+        if analyzer.no_space == "both":
+            grams += [cluster for cluster in clusters if _SYLLABLES.match(cluster)]
+        return [token for gram in grams for token in cut(gram)]
+
+    def make(word: str) -> list[str]:
+        return unspaced(word) if _IS_UNSPACED.match(word) else spaced(word)
+
+    memo = _Memo(make)
 
     def tokens(text: str) -> list[str]:
-        found: list[str] = []
-        for match in _RUNS.finditer(text if text.isascii() else normalize("NFKC", text)):
-            word = match[0]
-            if match["unspaced"] is None:
-                found += word_tokens(word) if len(word) <= limit else spaced(word)
-            elif analyzer.no_space == "words":
-                found += finish(word)
-            else:
-                grams = _grams(_fold(word), singles=analyzer.no_space == "both")
-                found += [gram[place : place + limit] for gram in grams for place in range(0, len(gram), limit)]
-        return found
+        words = _ASCII_WORDS.findall(text) if text.isascii() else _WORDS.findall(normalize("NFKC", text))
+        return [token for word in words for token in (memo[word] if len(word) <= limit else make(word))]
 
     return tokens
