@@ -1,0 +1,355 @@
+"""Index: documents in, cited hits out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import replace
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Any, Self
+
+from ragkit.chunk import RecursiveChunker, from_recipe
+from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
+from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
+from ragkit.index.ingest import Counts, Ingest
+from ragkit.index.reports import AddReport, IndexStats
+from ragkit.lexical import Analyzer
+from ragkit.progress import progress as progress_bar
+from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
+from ragkit.retrieve import search as run_search
+from ragkit.retrieve import search_many as run_searches
+from ragkit.seams import Chunker, Embedder
+from ragkit.store import ChunkStore, Header
+from ragkit.types import Chunk, Document, Hit, ModelCard
+
+Where = Mapping[str, Any]
+Rerank = Callable[[str, Sequence[Hit]], Sequence[Hit]]
+
+
+class Index:
+    """Documents, chunked, embedded and stored in a LanceDB database at ``path``, to be searched.
+
+    Without a database at ``path`` one is made, with its parent folders (``create=False``: StoreError). The model card and
+    the analyzer are written into it, and only they can open it again. What is not given comes from the database: the
+    embedder is loaded from its card when a vector is first needed, the chunker is the one last used. A new database takes
+    ``TransformerEmbedder()``, ``RecursiveChunker(max_tokens=256)`` and ``Analyzer()``. ``fusion`` only steers searches.
+
+    Safe for several threads, and for several processes on one path (start them with "spawn").
+
+    Raises StoreMismatchError when ``embedder`` or ``analyzer`` is not what wrote the database, StoreFormatError when a
+    newer ragkit wrote it, StoreCorruptError for damaged files, StoreFullError, and StoreError when ``path`` is a file or a
+    folder of something else.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        chunker: Chunker | None = None,
+        embedder: Embedder | None = None,
+        analyzer: Analyzer | None = None,
+        fusion: Fusion | None = None,
+        create: bool = True,
+    ) -> None:
+        self.path = Path(path)
+        self._given_chunker, self._embedder = chunker, embedder
+        self._chunker: Chunker | None = None
+        self._fusion = DEFAULT_FUSION if fusion is None else fusion
+        self._lock = RLock()
+        header = None
+        if create and not ChunkStore.exists(self.path):
+            header = self._new_header(analyzer or Analyzer())
+        self._store = ChunkStore.open(self.path, create=header)
+        stored = self._store.header
+        if self._embedder is not None:
+            _same_model(self.path, stored.card, self._embedder.card)
+        if analyzer is not None and analyzer.recipe != stored.analyzer:
+            raise StoreMismatchError(
+                f"{self.path} was written with the analyzer {stored.analyzer}, and {analyzer.recipe} was given. "
+                "Leave analyzer out to use the stored one, or index the documents into another path."
+            )
+        self.analyzer = Analyzer.from_recipe(stored.analyzer)
+
+    def _new_header(self, analyzer: Analyzer) -> Header:
+        from ragkit import __version__
+
+        if self._embedder is None:
+            self._embedder = TransformerEmbedder()
+        self._chunker = _bound(self._given_chunker or RecursiveChunker(max_tokens=256), self._embedder)
+        return Header(card=self._embedder.card, analyzer=analyzer.recipe, chunker=self._chunker.recipe, ragkit=__version__)
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model whose vectors are stored."""
+        return self._store.header.card
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedding model, loaded from the stored card where none was given.
+
+        Raises ModelNotFoundError when it is not on this machine, StoreMismatchError when it has changed.
+        """
+        with self._lock:
+            if self._embedder is None:
+                embedder = load_embedder(self.card)
+                _same_model(self.path, self.card, embedder.card)
+                self._embedder = embedder
+            return self._embedder
+
+    @property
+    def chunker(self) -> Chunker:
+        """The chunker of the next ``add``: the one given, else the one last used on this database.
+
+        Raises InvalidInputError or StoreMismatchError when that one was not ragkit's, or had a tokenizer of its own.
+        """
+        with self._lock:
+            if self._chunker is None:
+                if self._given_chunker is not None:
+                    self._chunker = _bound(self._given_chunker, self.embedder)
+                else:
+                    recipe = self._store.last_recipe()
+                    chunker = _bound(from_recipe(recipe), self.embedder)
+                    if chunker.recipe != recipe:
+                        raise StoreMismatchError(
+                            f"The chunker last used on {self.path} cannot be rebuilt: its recipe is {recipe}, and rebuilt on this model's "
+                            f"tokenizer it is {chunker.recipe}. Pass the chunker: Index(path, chunker=...)."
+                        )
+                    self._chunker = chunker
+            return self._chunker
+
+    # Writing
+
+    def add(self, documents: Document | Iterable[Document], *, progress: bool = False, batch_chunks: int = 4096) -> AddReport:
+        """Store what is new or changed; the rest costs a hash.
+
+        ``documents`` is read lazily; memory holds one batch, and an id and a digest per document. A document counts as
+        changed when its text, metadata or the chunker differ from what is stored under its id; then its chunks are
+        replaced, and only windows the model has not read before are embedded. Every commit holds whole documents, at
+        most about ``batch_chunks`` chunks, and comes every few seconds: an interrupted call leaves no half document,
+        and the next goes on where it stopped. ``progress`` draws a bar on stderr where that is a terminal.
+
+        Raises DuplicateIdError for one id with two contents, EmbeddingError for vectors that are zero, not finite or of
+        the wrong shape, InvalidInputError for items that are no documents, StoreFullError, StoreError. What was
+        committed before stays, and a note on the exception says how much that is.
+        """
+        if not isinstance(batch_chunks, int) or isinstance(batch_chunks, bool) or batch_chunks < 1:
+            raise InvalidInputError(f"batch_chunks is {batch_chunks!r}; it must be a whole number, at least 1.")
+        if isinstance(documents, Document):
+            documents = [documents]
+        if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+            raise InvalidInputError(
+                f"documents is a {type(documents).__name__}; give Documents, for example index.add([Document('some text')])."
+            )
+        begun = time.perf_counter()
+        total = len(documents) if isinstance(documents, Sized) else None
+        with progress_bar("Indexing", total=total, enabled=progress) as watch:
+            counts = Ingest(
+                self._store, self.chunker, lambda: self.embedder, self.analyzer, batch_chunks=batch_chunks, watch=watch
+            ).run(documents)
+        optimized, note = self._tidy(counts)
+        return AddReport(
+            added=counts.added,
+            replaced=counts.replaced,
+            unchanged=counts.unchanged,
+            removed=counts.removed,
+            chunks=counts.chunks,
+            embedded=counts.embedded,
+            reused=counts.reused,
+            skipped=tuple(counts.skipped),
+            optimized=optimized,
+            note=note,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _tidy(self, counts: Counts) -> tuple[bool, str]:
+        """Bring the full-text index up to date where it is worth it; the documents are stored already, whatever happens."""
+        if not counts.written:
+            return False, "nothing was written"
+        try:
+            if not self._store.worth_optimizing():
+                return False, "few chunks are outside the full-text index; they are searched all the same"
+            self._store.optimize()
+        except StoreError as error:
+            return False, f"the documents are stored, but optimizing failed and can be repeated with optimize(): {error}"
+        return True, ""
+
+    def delete(self, ids: str | Iterable[str]) -> int:
+        """Remove documents by id with all their chunks; returns how many were stored. Unknown ids are no error."""
+        return self._store.delete(_ids(ids))
+
+    def optimize(self) -> None:
+        """Compact files, bring the full-text index up to date (or rebuild a damaged one), drop versions older than a day."""
+        self._store.optimize()
+
+    # Reading
+
+    def get_chunks(self, ids: str | Iterable[str]) -> list[Chunk]:
+        """The chunks with these ids, in the order asked for; unknown ids are left out."""
+        return self._store.get(_ids(ids))
+
+    def chunks_of(self, doc_id: str) -> list[Chunk]:
+        """The chunks of one document, in order; empty when it is not stored."""
+        return self._store.chunks_of(_ids(doc_id)[0])
+
+    def document_ids(self) -> list[str]:
+        """The ids of all documents, sorted."""
+        return self._store.document_ids()
+
+    def stats(self) -> IndexStats:
+        """Counts and settings of the newest version."""
+        counts = self._store.stats()
+        return IndexStats(
+            path=str(self.path),
+            documents=counts.documents,
+            chunks=counts.chunks,
+            tokens=counts.tokens,
+            characters=counts.characters,
+            bytes_on_disk=counts.bytes_on_disk,
+            unindexed=counts.unindexed,
+            version=counts.version,
+            model=self.card,
+            chunker=self._chunker.recipe if self._chunker is not None else self._store.last_recipe(),
+            analyzer=self.analyzer.recipe,
+        )
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+        rerank: Rerank | None = None,
+    ) -> list[Hit]:
+        """The ``k`` best hits for a question, best first; fewer when fewer chunks can match.
+
+        ``mode`` is "dense" (cosine), "bm25" or "hybrid" (both, fused). Each arm gives ``fetch_k`` candidates whatever
+        ``k`` is, so a smaller ``k`` gives the beginning of a larger one. ``where`` filters by metadata before the arms
+        choose; ``ragkit.store.compile_where`` tells its language. ``rerank`` gets the query and the best
+        max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew.
+
+        Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1;
+        FilterError; TextTooLongError for a query beyond the model's window; StoreError.
+        """
+        return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+        rerank: Rerank | None = None,
+    ) -> list[list[Hit]]:
+        """``search`` for every query, in order, with one call of the embedder and one scan of the vectors."""
+        if isinstance(queries, str):
+            raise InvalidInputError("queries is one string; give a list of questions, or use search().")
+        return self._answer(list(queries), k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+        rerank: Rerank | None = None,
+    ) -> list[Hit]:
+        """``search`` in a worker thread of the running loop; the model and LanceDB release the interpreter's lock."""
+        return await asyncio.to_thread(self.search, query, k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)
+
+    def _answer(
+        self, queries: list[str], *, k: int, mode: Mode, where: Where | None, fetch_k: int, rerank: Rerank | None
+    ) -> list[list[Hit]]:
+        for query in queries:
+            if not isinstance(query, str):
+                raise InvalidInputError(f"The query is {query!r} ({type(query).__name__}); a query is text.")
+            if not query.strip():
+                raise InvalidInputError(f"The query {query!r} is blank; ask with at least one word.")
+        if not queries:
+            return []
+        depth = max(k, fetch_k) if rerank is not None and isinstance(k, int) and k >= 1 else k
+        tokens = [[] if mode == "dense" else self.analyzer.tokens(query) for query in queries]
+        dense = mode in ("dense", "hybrid")
+        if len(queries) == 1:
+            vector = self.embedder.embed_query(queries[0]) if dense else None
+            found = [
+                run_search(
+                    self._store,
+                    query_vector=vector,
+                    query_tokens=tokens[0],
+                    k=depth,
+                    mode=mode,
+                    fetch_k=fetch_k,
+                    fusion=self._fusion,
+                    where=where,
+                )
+            ]
+        else:
+            vectors = self.embedder.embed_queries(queries) if dense else None
+            found = run_searches(
+                self._store,
+                query_vectors=vectors,
+                queries_tokens=tokens,
+                k=depth,
+                mode=mode,
+                fetch_k=fetch_k,
+                fusion=self._fusion,
+                where=where,
+            )
+        if rerank is None:
+            return found
+        return [_reranked(rerank, query, hits)[:k] for query, hits in zip(queries, found, strict=True)]
+
+    def close(self) -> None:
+        """Let go of the database; later calls raise StoreError."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.path)!r}, model={self.card.name!r})"
+
+
+def _bound(chunker: Chunker, embedder: Embedder) -> Chunker:
+    tokenizer = embedder.tokenizer
+    return chunker if tokenizer is None else chunker.bind(tokenizer, window=embedder.card.window)
+
+
+def _reranked(rerank: Rerank, query: str, hits: list[Hit]) -> list[Hit]:
+    known = {hit.chunk.id for hit in hits}
+    ordered = list(rerank(query, hits))
+    ids = [hit.chunk.id if isinstance(hit, Hit) else None for hit in ordered]
+    if len(set(ids)) != len(ids) or not known.issuperset(ids):
+        raise InvalidInputError("rerank must return hits that it was given, each at most once; it returned others or repeats.")
+    return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
+
+
+def _ids(ids: str | Iterable[str]) -> list[str]:
+    wanted = [ids] if isinstance(ids, str) else list(ids)
+    for one in wanted:
+        if not isinstance(one, str):
+            raise InvalidInputError(f"The id {one!r} is a {type(one).__name__}; ids are str.")
+    return wanted
+
+
+def _same_model(path: Path, stored: ModelCard, given: ModelCard) -> None:
+    """Raise StoreMismatchError, naming both cards and where they differ."""
+    if stored.fingerprint == given.fingerprint:
+        return
+    raise StoreMismatchError(
+        f"{path} holds vectors of the model {stored.name!r} (dim {stored.dim}), and the embedder is {given.name!r} (dim {given.dim}); "
+        f"vectors of different models cannot be compared. {'; '.join(card_differences(stored, given))}. Open it with the stored model (leave embedder out), "
+        "or index the documents into another path."
+    )

@@ -1,0 +1,341 @@
+"""ChunkStore: one LanceDB table that is the only truth about an index."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError
+from ragkit.seams import Vectors
+from ragkit.store import database
+from ragkit.store.escape import escape, quote, unescape
+from ragkit.store.failures import is_conflict, told
+from ragkit.store.filters import compile_where
+from ragkit.store.rows import CHUNK_COLUMNS, ROW_COLUMNS, DocumentRows, Row, chunks_from, rows_from, to_arrow, vectors_from
+from ragkit.store.schema import Header, make_schema
+from ragkit.store.statistics import StoreStats, term_stats
+from ragkit.types import Chunk, TermStats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_T = TypeVar("_T")
+_PATIENCE = 60.0
+_KEEP = timedelta(days=1)
+_LOOKUP = 4096
+_FEW_ROWS = 64
+_FEW_FILES = 16
+
+
+class ChunkStore:
+    """Chunks with their vectors and BM25 tokens in the LanceDB database at ``path``.
+
+    A commit holds whole documents, so neither a reader nor a killed writer ever shows half of one; every read sees
+    the newest commit. Safe for several threads and processes at once (start processes with "spawn", not "fork").
+    """
+
+    def __init__(self, path: str | Path, table: Any, header: Header) -> None:
+        self.path = Path(path)
+        self.header = header
+        self._table = table
+        self._lock = Lock()
+        self._terms: tuple[int, TermStats] | None = None
+
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """True when there is a database at ``path``. Raises StoreError for a file or a folder of something else."""
+        return database.exists(Path(path))
+
+    @classmethod
+    def open(cls, path: str | Path, *, create: Header | None = None) -> Self:
+        """The store at ``path``, made with the header ``create`` where there is none yet.
+
+        Raises StoreError without a database there and without ``create``, or where ``path`` is something else;
+        StoreFormatError for a newer format; StoreCorruptError for missing or damaged files; StoreFullError.
+        """
+        place = Path(path)
+        found = database.exists(place)
+        if not found and create is None:
+            raise StoreError(f"No index at {place}. Check the path, or add documents to make one there.")
+        with told(place, "creating the folder"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        connection = database.connect(place)
+        if found or create is None:
+            table, header = database.open_table(connection, place)
+        else:
+            table, header = database.create_table(connection, place, create)
+        with told(place, "looking for the full-text index"):
+            database.ensure_text_index(table, place)
+        return cls(place, table, header)
+
+    # Reading
+
+    def digests(self, doc_ids: Sequence[str]) -> dict[str, str]:
+        """The stored digest of each of these documents; ids not stored are left out."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for where in _id_filters("doc_id", doc_ids):
+            table = self._scan(["doc_id", "doc_digest"], where)
+            for doc_id, digest in zip(table.column("doc_id").to_pylist(), table.column("doc_digest").to_pylist(), strict=True):
+                found[unescape(doc_id)].add(digest)
+        # Two digests under one id cannot come from a commit of ours; "" matches no document, so it is written anew.
+        return {doc_id: digests.pop() if len(digests) == 1 else "" for doc_id, digests in found.items()}
+
+    def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
+        """The stored vectors, float32 ``(dim,)``, under these content addresses; keys not stored are left out."""
+        found: dict[str, Vectors] = {}
+        for where in _id_filters("embed_key", keys):
+            table = self._scan(["embed_key", "vector"], where)
+            if len(table):
+                found.update(zip(table.column("embed_key").to_pylist(), vectors_from(table), strict=True))
+        return found
+
+    def get(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """The chunks with these ids, in the order asked for; ids not stored are left out."""
+        found = {}
+        for where in _id_filters("id", chunk_ids):
+            found.update({chunk.id: chunk for chunk in chunks_from(self._scan(CHUNK_COLUMNS, where))})
+        return [found[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in found]
+
+    def chunks_of(self, doc_id: str) -> list[Chunk]:
+        """The chunks of one document in order; empty when it is not stored."""
+        chunks = chunks_from(self._scan(CHUNK_COLUMNS, f"doc_id = {quote(escape(doc_id))}"))
+        return sorted(chunks, key=lambda chunk: chunk.index)
+
+    def document_ids(self) -> list[str]:
+        """The ids of all documents, sorted."""
+        return sorted(map(unescape, self._scan(["doc_id"]).column("doc_id").unique().to_pylist()))
+
+    def last_recipe(self) -> str:
+        """The chunker recipe of the newest commit; of the database's creation while it is empty."""
+        table = self._scan(["recipe", "added_at"])
+        if not len(table):
+            return self.header.chunker
+        newest = int(np.argmax(table.column("added_at").to_numpy()))
+        return unescape(table.column("recipe")[newest].as_py())
+
+    def nearest(self, vector: Vectors, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+        """Up to ``limit`` rows nearest to ``vector`` ``(dim,)`` by cosine, nearest first."""
+        return self.nearest_many(np.asarray(vector, np.float32)[None, :], limit=limit, where=where)[0]
+
+    def nearest_many(self, vectors: Vectors, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[list[Row]]:
+        """``nearest`` for each row of ``vectors`` ``(n, dim)``, all in one scan."""
+        queries = np.ascontiguousarray(vectors, np.float32)
+        dim = self.header.card.dim
+        if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all() or not queries.any(axis=1).all():
+            raise InvalidInputError(
+                f"Query vectors of shape {queries.shape} cannot be compared with stored vectors of length {dim}: "
+                "each must have that length, be finite, and not be all zeros."
+            )
+        condition = compile_where(where)
+
+        def ask(table: Any) -> pa.Table:
+            query = table.search(queries[0] if len(queries) == 1 else queries, vector_column_name="vector")
+            query = query.distance_type("cosine").select([*ROW_COLUMNS, "_distance"]).limit(limit)
+            return (query.where(condition, prefilter=True) if condition else query).to_arrow()
+
+        if not len(queries):
+            return []
+        found = self._read("searching by vector", ask)
+        if len(queries) == 1:
+            return [rows_from(found)]
+        owners = found.column("query_index").to_numpy()
+        rows = rows_from(found)
+        return [[rows[place] for place in np.flatnonzero(owners == owner)] for owner in range(len(queries))]
+
+    def matching(self, tokens: Sequence[str], /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+        """Up to ``limit`` rows that hold one of the analyzer's ``tokens``, best first by LanceDB's BM25."""
+        condition = compile_where(where)
+        words = " ".join(dict.fromkeys(escape(token) for token in tokens if token))
+        if not words:
+            return []
+
+        def ask(table: Any) -> pa.Table:
+            query = table.search(words, query_type="fts", fts_columns="lex").select([*ROW_COLUMNS, "_score"]).limit(limit)
+            return (query.where(condition, prefilter=True) if condition else query).to_arrow()
+
+        return rows_from(self._read("searching by words", ask))
+
+    def term_stats(self) -> TermStats:
+        """BM25's statistics over all chunks of the newest version; computed once per version."""
+        version = self.version
+        with self._lock:
+            if self._terms is None or self._terms[0] != version:
+                self._terms = (version, term_stats(self._scan(["lex"]).column("lex")))
+            return self._terms[1]
+
+    def stats(self) -> StoreStats:
+        """Counts of the newest version."""
+        import pyarrow.compute as pc
+
+        table = self._scan(["doc_id", "start", "end", "n_tokens"])
+        lengths = pc.subtract(table.column("end"), table.column("start"))
+        return StoreStats(
+            documents=len(table.column("doc_id").unique()),
+            chunks=len(table),
+            tokens=pc.sum(table.column("n_tokens")).as_py() or 0,
+            characters=pc.sum(lengths).as_py() or 0,
+            bytes_on_disk=_size(self.path),
+            unindexed=self.unindexed,
+            version=self.version,
+        )
+
+    @property
+    def version(self) -> int:
+        """The number of the newest commit."""
+        return int(self._read("reading the version", lambda table: table.version))
+
+    @property
+    def unindexed(self) -> int:
+        """Chunks that the full-text index does not hold yet; searches read them one by one."""
+
+        def ask(table: Any) -> int:
+            names = [index.name for index in table.list_indices() if index.columns == ["lex"]]
+            return int(table.index_stats(names[0]).num_unindexed_rows) if names else int(table.count_rows())
+
+        return self._read("reading the state of the full-text index", ask)
+
+    def worth_optimizing(self) -> bool:
+        """True when enough chunks are outside the full-text index, or enough small files have gathered."""
+        waiting = self.unindexed
+        stats = self._read("reading statistics", lambda table: table.stats())
+        rows, files = int(stats["num_rows"]), int(stats["fragment_stats"]["num_small_fragments"])
+        return waiting > max(_FEW_ROWS, rows // 100) or files > _FEW_FILES
+
+    # Writing
+
+    def put(self, documents: Sequence[DocumentRows], *, remove: Iterable[str] = ()) -> None:
+        """Store whole documents, replacing earlier versions, and remove others: one commit, all or nothing.
+
+        Raises InvalidInputError for an id used twice, StoreFullError, StoreCorruptError, or StoreError.
+        """
+        doc_ids = [document.doc_id for document in documents]
+        gone = sorted({*doc_ids, *remove})
+        chunk_ids = [chunk.id for document in documents for chunk in document.chunks]
+        # Two rows with one new id in one merge would both go in.
+        for name, ids in (("document", doc_ids), ("chunk", chunk_ids)):
+            if len(set(ids)) != len(ids):
+                twice = next(one for one in ids if ids.count(one) > 1)
+                raise InvalidInputError(f"The {name} id {twice!r} occurs twice in one batch; ids must be unique.")
+        if not gone:
+            return
+        stale = f"doc_id IN ({_listed(gone)})"
+        if not chunk_ids:
+            self._write("removing documents", partial(_delete, where=stale))
+            return
+        rows = to_arrow(documents, make_schema(self.header), time.time_ns() // 1000)
+
+        def merge(table: Any) -> None:
+            (
+                table.merge_insert("id")
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .when_not_matched_by_source_delete(stale)
+                .execute(rows)
+            )
+
+        self._write("storing documents", merge)
+
+    def delete(self, doc_ids: Sequence[str]) -> int:
+        """Remove documents with all their chunks; returns how many of them were stored."""
+        stored = sorted(self.digests(doc_ids))
+        for where in _id_filters("doc_id", stored):
+            self._write("deleting documents", partial(_delete, where=where))
+        return len(stored)
+
+    def optimize(self) -> None:
+        """Merge small files, bring the full-text index up to date, drop versions older than a day.
+
+        A missing or damaged full-text index is built anew: the rows hold all it needs.
+        """
+        try:
+            self._write("optimizing", lambda table: table.optimize(cleanup_older_than=_KEEP))
+            self._read(
+                "probing the full-text index",
+                lambda table: table.search("a", query_type="fts", fts_columns="lex").select(["id", "_score"]).limit(1).to_arrow(),
+            )
+        except StoreCorruptError:
+            self._write(
+                "rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True)
+            )
+
+    def close(self) -> None:
+        """Let go of the table and of cached statistics."""
+        self._table = None
+        self._terms = None
+
+    # Inside
+
+    def _scan(self, columns: list[str], where: str | None = None) -> pa.Table:
+        def ask(table: Any) -> pa.Table:
+            query = table.search().select(columns)
+            return (query.where(where) if where else query).to_arrow()
+
+        return self._read("reading", ask)
+
+    def _current(self) -> Any:
+        if self._table is None:
+            raise StoreError(f"The store {self.path} is closed. Open it again.")
+        return self._table
+
+    def _reopen(self) -> Any:
+        self._current()
+        self._table, _ = database.open_table(database.connect(self.path), self.path)
+        return self._table
+
+    def _read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
+        table = self._current()
+        try:
+            with told(self.path, doing):
+                return ask(table)
+        except StoreCorruptError:
+            # A reader may hold files that a clean-up elsewhere has since removed; a fresh table does not know them.
+            with told(self.path, doing):
+                return ask(self._reopen())
+
+    def _write(self, doing: str, act: Callable[[Any], object]) -> None:
+        """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
+        table, pause, until = self._current(), 0.01, time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with told(self.path, doing):
+                    act(table)
+                    return
+            except StoreError as error:
+                if not is_conflict(error) or time.monotonic() > until:
+                    raise
+            time.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, 2.0)
+            table = self._reopen()
+
+
+def _delete(table: Any, *, where: str) -> None:
+    table.delete(where)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(quote(escape(value)) for value in values)
+
+
+def _id_filters(column: str, values: Sequence[str]) -> list[str]:
+    """SQL filters that cover all values, each of a length that parses fast."""
+    unique = list(dict.fromkeys(values))
+    return [f"{column} IN ({_listed(unique[at : at + _LOOKUP])})" for at in range(0, len(unique), _LOOKUP)]
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for file in path.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,123 @@
+"""Rows of the table: what goes in, what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.seams import Vectors
+from ragkit.store.escape import escape, unescape
+from ragkit.store.filters import facts
+from ragkit.types import Chunk, Span
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A stored chunk as searches need it: its lines, its vector (float32 ``(dim,)``) and its BM25 tokens."""
+
+    chunk: Chunk
+    lines: tuple[int, int]
+    vector: Vectors = field(hash=False)
+    lex: list[str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRows:
+    """A whole document, ready to be stored: one entry per chunk in every sequence, ``vectors`` ``(n, dim)`` float32."""
+
+    doc_id: str
+    digest: str
+    recipe: str
+    chunks: Sequence[Chunk]
+    lines: Sequence[tuple[int, int]]
+    lex: Sequence[Sequence[str]]
+    keys: Sequence[str]
+    vectors: Vectors = field(hash=False)
+
+
+CHUNK_COLUMNS = [
+    "id", "doc_id", "ordinal", "start", "end", "window_start", "window_end", "line_first", "line_last", "text", "context", "n_tokens", "metadata",
+]  # fmt: skip
+ROW_COLUMNS = [*CHUNK_COLUMNS, "lex", "vector"]
+
+
+def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int) -> pa.Table:
+    """The chunk rows of whole documents. ``added_at`` is in microseconds since 1970."""
+    import pyarrow as pa
+
+    pairs = [(document, chunk) for document in documents for chunk in document.chunks]
+    chunks = [chunk for _, chunk in pairs]
+    lines = [pair for document in documents for pair in document.lines]
+    vectors = np.concatenate([document.vectors for document in documents]) if documents else np.empty((0, 0), np.float32)
+    columns: dict[str, Any] = {
+        "id": [escape(chunk.id) for chunk in chunks],
+        "doc_id": [escape(chunk.doc_id) for chunk in chunks],
+        "doc_digest": [document.digest for document, _ in pairs],
+        "recipe": [escape(document.recipe) for document, _ in pairs],
+        "ordinal": [chunk.index for chunk in chunks],
+        "start": [chunk.start for chunk in chunks],
+        "end": [chunk.end for chunk in chunks],
+        "window_start": [chunk.window.start for chunk in chunks],
+        "window_end": [chunk.window.end for chunk in chunks],
+        "line_first": [first for first, _ in lines],
+        "line_last": [last for _, last in lines],
+        "text": [escape(chunk.text) for chunk in chunks],
+        "context": [escape(chunk.context) for chunk in chunks],
+        "n_tokens": [chunk.n_tokens for chunk in chunks],
+        "metadata": [json.dumps(chunk.metadata, allow_nan=False) for chunk in chunks],
+        "facts": [facts(chunk.metadata, chunk.doc_id) for chunk in chunks],
+        "lex": [escape(" ".join(tokens)) for document in documents for tokens in document.lex],
+        "embed_key": [key for document in documents for key in document.keys],
+        "added_at": [added_at] * len(chunks),
+    }
+    arrays = []
+    for column in schema:
+        if column.name == "vector":
+            flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, column.type.list_size))
+        else:
+            arrays.append(pa.array(columns[column.name], type=column.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def chunks_from(table: pa.Table) -> Iterator[Chunk]:
+    """The chunks of an Arrow table that has ``CHUNK_COLUMNS``."""
+    for row in table.select(CHUNK_COLUMNS).to_pylist():
+        yield Chunk(
+            id=unescape(row["id"]),
+            doc_id=unescape(row["doc_id"]),
+            start=row["start"],
+            end=row["end"],
+            text=unescape(row["text"]),
+            window=Span(row["window_start"], row["window_end"]),
+            index=row["ordinal"],
+            n_tokens=row["n_tokens"],
+            context=unescape(row["context"]),
+            metadata=json.loads(row["metadata"]),
+        )
+
+
+def vectors_from(table: pa.Table) -> Vectors:
+    """The ``vector`` column as float32 ``(n, dim)``."""
+    column = table.column("vector").combine_chunks()
+    flat: Vectors = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    return flat.reshape(len(table), -1)
+
+
+def rows_from(table: pa.Table) -> list[Row]:
+    """The rows of an Arrow table that has ``ROW_COLUMNS``."""
+    lines = zip(table.column("line_first").to_pylist(), table.column("line_last").to_pylist(), strict=True)
+    lex = (unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist())
+    return [
+        Row(chunk=chunk, lines=place, vector=vector, lex=tokens)
+        for chunk, place, vector, tokens in zip(
+            chunks_from(table), lines, vectors_from(table) if len(table) else (), lex, strict=True
+        )
+    ]

@@ -1,0 +1,89 @@
+"""The table's columns, and the header that says what they hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.types import ModelCard, canonical_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+_KEY = b"ragkit"
+# Lance reads the primary key from here at creation. With it, concurrent upserts of one new key conflict instead of
+# both going in; set by a second call it would be missing for a moment, and for ever after a kill in that moment.
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What must be known before rows can be read: written with the table, in one commit.
+
+    ``analyzer`` and ``chunker`` are recipes (canonical JSON); ``chunker`` is the one the database was created with.
+    """
+
+    card: ModelCard
+    analyzer: str
+    chunker: str
+    ragkit: str
+    format: int = FORMAT
+
+
+def make_schema(header: Header) -> pa.Schema:
+    """The Arrow schema of the table ``chunks`` for a header."""
+    import pyarrow as pa
+
+    text = ("doc_id", "doc_digest", "recipe", "text", "context", "metadata", "facts", "lex", "embed_key")
+    whole = ("start", "end", "window_start", "window_end", "added_at")
+    small = ("ordinal", "line_first", "line_last", "n_tokens")
+    fields = [
+        pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
+        *(pa.field(name, pa.string(), nullable=False) for name in text),
+        *(pa.field(name, pa.int64(), nullable=False) for name in whole),
+        *(pa.field(name, pa.int32(), nullable=False) for name in small),
+        pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=True), header.card.dim), nullable=False),
+    ]
+    value = canonical_json(
+        {
+            "format": header.format,
+            "card": header.card.to_dict(),
+            "analyzer": header.analyzer,
+            "chunker": header.chunker,
+            "ragkit": header.ragkit,
+        }
+    )
+    return pa.schema(fields, metadata={_KEY: value.encode("utf-8", "surrogatepass")})
+
+
+def read_header(schema: Any, path: Path) -> Header:
+    """The header in a table's schema.
+
+    Raises StoreError when it is no table of ragkit, StoreFormatError for a newer format, StoreCorruptError when it
+    cannot be read.
+    """
+    value = (schema.metadata or {}).get(_KEY)
+    if value is None:
+        raise StoreError(f"{path} holds a table 'chunks' that ragkit did not write. Choose another path for the index.")
+    try:
+        data = json.loads(value.decode("utf-8", "surrogatepass"))
+        if data["format"] > FORMAT:
+            raise StoreFormatError(
+                f"{path} is in format {data['format']}, written by ragkit {data.get('ragkit', '(unknown)')}; this version reads formats "
+                f"up to {FORMAT}. Upgrade ragkit, or index into another path."
+            )
+        return Header(
+            card=ModelCard.from_dict(data["card"]),
+            analyzer=data["analyzer"],
+            chunker=data["chunker"],
+            ragkit=data["ragkit"],
+            format=data["format"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorruptError(
+            f"The header of {path} cannot be read ({error}). Restore it from a backup or index again."
+        ) from error
