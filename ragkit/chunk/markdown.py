@@ -52,7 +52,8 @@ class MarkdownChunker(Engine):
         for token, (start, _) in zip(tokens, spans, strict=True):
             if token.type != "inline":
                 cuts[start] = max(cuts.get(start, 0), Strength.LINE if token.level else Strength.PARAGRAPH)
-        return make_layout(cuts | _headings(tokens, spans, cuts), len(text), atoms=whole, sections=_sections(tokens, spans))
+        _lead_with_headings(cuts, tokens, spans)
+        return make_layout(cuts, len(text), atoms=whole, sections=_sections(tokens, spans))
 
 
 @cache
@@ -84,21 +85,18 @@ def _cuts(text: str, literal: list[tuple[int, int]]) -> dict[int, int]:
     return cuts | prose_cuts(text, done)
 
 
-def _headings(tokens: list[Token], spans: list[tuple[int, int]], cuts: dict[int, int]) -> dict[int, int]:
-    """Strong cuts before headings, and next to none right after one."""
-    found: dict[int, int] = {}
-    pending = False
+def _lead_with_headings(cuts: dict[int, int], tokens: list[Token], spans: list[tuple[int, int]]) -> None:
+    """Strong cuts before headings, and none between a heading and what follows it."""
+    after_heading = False
     for token, (start, end) in zip(tokens, spans, strict=True):
         if token.type == "inline":
             continue
-        if pending and token.type != "heading_open":
-            found[start] = 0
-        pending = token.type == "heading_open"
-        if pending:
-            found[start] = _HEADING - int(token.tag[1])
-            if end in cuts:
-                found[end] = 0
-    return found
+        if after_heading:
+            cuts.pop(start, None)
+        after_heading = token.type == "heading_open"
+        if after_heading:
+            cuts.pop(end, None)
+            cuts[start] = _HEADING - int(token.tag[1])
 
 
 def _sections(tokens: list[Token], spans: list[tuple[int, int]]) -> tuple[tuple[int, Metadata], ...]:

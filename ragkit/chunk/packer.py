@@ -162,14 +162,18 @@ class _Packer:
 
     def back(self, piece: Piece, overlap: int) -> int:
         """Where the next chunk begins: at a boundary so that it shares at most ``overlap`` tokens with ``piece``."""
-        text, end, starts = self._text, piece.end, self._starts
+        text, end, starts = self._text, piece.end, self._spread
         last = bisect_left(starts, end)
         lowest = max(piece.start + 1, starts[last - overlap] if last >= overlap else 0)
         middle = starts[max(0, last - max(1, overlap // 2))]
         at = bisect_left(self._cuts, lowest)
         if at < len(self._cuts) and self._cuts[at] <= min(middle, end - 1) and self._count(self._cuts[at], end) <= overlap:
             return self._cuts[at]
-        at = _next_blank(text, lowest, end)
+        at = lowest
+        while at - 1 > piece.start and text[at - 1] in " \t":
+            at -= 1
+        if at == lowest and not text[at].isspace():
+            at = _next_blank(text, lowest, end)
         if at == end:
             at = lowest
         while at < end:
@@ -213,8 +217,8 @@ def _beside_blanks(text: str, at: int, floor: int) -> int:
     begin = at
     while begin - 1 > floor and text[begin - 1].isspace():
         begin -= 1
-    newline = text.rfind("\n", begin, at)
-    return newline + 1 if newline >= 0 else begin
+    cut = 1 + max(text.rfind("\n", begin, at), text.rfind("\r", begin, at))
+    return cut if cut and text[cut - 1 : cut + 1] != "\r\n" else begin
 
 
 def _next_blank(text: str, at: int, end: int) -> int:

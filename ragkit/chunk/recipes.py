@@ -10,7 +10,9 @@ from ragkit.chunk.markdown import MarkdownChunker
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.errors import InvalidInputError
 
-_KINDS: dict[str, type[Engine]] = {c.kind: c for c in (FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, AutoChunker)}
+_KINDS: dict[str, type[Engine]] = {
+    c.kind: c for c in (FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, AutoChunker)
+}
 
 
 def from_recipe(recipe: str) -> Engine:
