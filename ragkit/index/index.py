@@ -11,6 +11,8 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
@@ -21,7 +23,7 @@ from ragkit.progress import progress as progress_bar
 from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
 from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
-from ragkit.seams import Chunker, Embedder
+from ragkit.seams import Chunker, Embedder, Vectors
 from ragkit.store import ChunkStore, Header
 from ragkit.types import Chunk, Document, Hit, ModelCard
 
@@ -194,6 +196,22 @@ class Index:
         """The chunks of one document, in order; empty when it is not stored."""
         return self._store.chunks_of(_ids(doc_id)[0])
 
+    def vectors(self, chunk_ids: Iterable[str]) -> Vectors:
+        """The stored vectors of these chunks, float32 ``(n, dim)``, in the order asked for.
+
+        Raises InvalidInputError for a chunk that is not stored.
+        """
+        wanted = _ids(chunk_ids)
+        found = self._store.vectors_of(wanted)
+        missing = next((one for one in wanted if one not in found), None)
+        if missing is not None:
+            raise InvalidInputError(f"{self.path} holds no chunk {missing!r}. Use the ids of hits or of chunks_of().")
+        return np.stack([found[one] for one in wanted]) if wanted else np.empty((0, self.card.dim), np.float32)
+
+    def lengths(self, doc_ids: Iterable[str]) -> dict[str, int]:
+        """The characters of each of these documents, up to the end of the last chunk; unknown ids are left out."""
+        return self._store.lengths(_ids(doc_ids))
+
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
         return self._store.document_ids()
@@ -236,6 +254,20 @@ class Index:
         FilterError; TextTooLongError for a query beyond the model's window; StoreError.
         """
         return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)[0]
+
+    def search_vector(
+        self, vector: Vectors, *, k: int = 10, where: Where | None = None, fetch_k: int = DEFAULT_FETCH_K
+    ) -> list[Hit]:
+        """The ``k`` chunks nearest to a vector ``(dim,)`` of the same model, by cosine; otherwise like ``search``."""
+        return run_search(
+            self._store,
+            query_vector=np.asarray(vector, np.float32),
+            query_tokens=[],
+            k=k,
+            mode="dense",
+            fetch_k=fetch_k,
+            where=where,
+        )
 
     def search_many(
         self,

@@ -98,6 +98,26 @@ class ChunkStore:
                 found.update(zip(table.column("embed_key").to_pylist(), vectors_from(table), strict=True))
         return found
 
+    def vectors_of(self, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
+        """The stored vectors, float32 ``(dim,)``, of these chunks; ids not stored are left out."""
+        found: dict[str, Vectors] = {}
+        for where in _id_filters("id", chunk_ids):
+            table = self._scan(["id", "vector"], where)
+            if len(table):
+                found.update(zip(map(unescape, table.column("id").to_pylist()), vectors_from(table), strict=True))
+        return found
+
+    def lengths(self, doc_ids: Sequence[str]) -> dict[str, int]:
+        """Where the last chunk of each of these documents ends, in characters; ids not stored are left out."""
+        found: dict[str, int] = {}
+        for where in _id_filters("doc_id", doc_ids):
+            table = self._scan(["doc_id", "end"], where)
+            for doc_id, end in zip(
+                map(unescape, table.column("doc_id").to_pylist()), table.column("end").to_pylist(), strict=True
+            ):
+                found[doc_id] = max(end, found.get(doc_id, 0))
+        return found
+
     def get(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         """The chunks with these ids, in the order asked for; ids not stored are left out."""
         found = {}
