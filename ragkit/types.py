@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -199,7 +200,7 @@ class ModelCard:
     @property
     def fingerprint(self) -> str:
         """A digest of the whole card, 32 hex digits."""
-        return digest(canonical_json(self.to_dict()))
+        return _fingerprint(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The card as a JSON-ready dict."""
@@ -209,3 +210,9 @@ class ModelCard:
     def from_dict(cls, data: Mapping[str, Any]) -> ModelCard:
         """A card from ``to_dict``'s output."""
         return cls(**data)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(card: ModelCard) -> str:
+    # Cached because every chunk's content address starts with it.
+    return digest(canonical_json(card.to_dict()))

@@ -72,7 +72,7 @@ class Ingest:
         self._waiting: list[_Item] = []
         self._ready: list[tuple[_Item, DocumentRows]] = []
         self._ready_vectors: dict[str, Vectors] = {}
-        self._embedded = self._reused = 0
+        self._waiting_chunks = self._ready_chunks = self._embedded = self._reused = 0
         self._committed_at = time.monotonic()
 
     def run(self, documents: Iterable[Document]) -> Counts:
@@ -124,10 +124,11 @@ class Ingest:
                 self._watch.advance()
                 continue
             self._waiting.append(item)
-            if sum(len(waiting.chunks) for waiting in self._waiting) >= min(_EMBED_AT_ONCE, self._batch_chunks):
+            self._waiting_chunks += len(item.chunks)
+            if self._waiting_chunks >= min(_EMBED_AT_ONCE, self._batch_chunks):
                 self._embed()
                 stale = time.monotonic() - self._committed_at >= _COMMIT_SECONDS
-                if stale or sum(len(rows.chunks) for _, rows in self._ready) >= self._batch_chunks:
+                if stale or self._ready_chunks >= self._batch_chunks:
                     self._commit()
 
     def _chunk(self, document: Document) -> list[Chunk]:
@@ -150,7 +151,7 @@ class Ingest:
 
     def _embed(self) -> None:
         """Give every waiting document its vectors: stored ones where the model would read the same, new ones else."""
-        items, self._waiting = self._waiting, []
+        items, self._waiting, self._waiting_chunks = self._waiting, [], 0
         if not items:
             return
         card = self._store.header.card
@@ -173,7 +174,8 @@ class Ingest:
         self._ready_vectors |= vectors
         for item, row in zip(items, keys, strict=True):
             self._ready.append((item, self._rows(item, row, vectors)))
-            self._watch.advance(note=f"{self.counts.chunks + sum(len(rows.chunks) for _, rows in self._ready):,} chunks")
+            self._ready_chunks += len(item.chunks)
+            self._watch.advance(note=f"{self.counts.chunks + self._ready_chunks:,} chunks")
 
     def _rows(self, item: _Item, keys: list[str], vectors: dict[str, Vectors]) -> DocumentRows:
         dim = self._store.header.card.dim
@@ -189,8 +191,7 @@ class Ingest:
         )
 
     def _commit(self) -> None:
-        ready, self._ready, self._ready_vectors = self._ready, [], {}
-        self._committed_at = time.monotonic()
+        ready, self._ready, self._ready_vectors, self._ready_chunks = self._ready, [], {}, 0
         if not ready:
             return
         self._store.put(
@@ -207,6 +208,7 @@ class Ingest:
             if not item.chunks:
                 counts.removed += 1
                 counts.skipped.append((item.document.id, _why_skipped(item)))
+        self._committed_at = time.monotonic()
 
 
 def _searchable(chunk: Chunk) -> str:
