@@ -132,7 +132,7 @@ class _Packer:
         text, at = self._text, reach
         while at > filled and not text[at].isspace():
             at -= 1
-        return _beside_blanks(text, at, filled) if at > filled else self._whole(start, done, reach)
+        return _beside_blanks(text, at, filled, min(at + 1, reach)) if at > filled else self._whole(start, done, reach)
 
     def _by_real_counts(self, start: int, done: int) -> Piece | None:
         """The longest end that fits by counting texts alone: for tokenizers and texts where estimates fail."""
@@ -212,13 +212,15 @@ def _inside(cuts: NDArray[np.int64], atoms: NDArray[np.int64]) -> NDArray[np.boo
     return np.asarray((at >= 0) & (cuts < atoms[np.maximum(at, 0), 1]), np.bool_)
 
 
-def _beside_blanks(text: str, at: int, floor: int) -> int:
-    """The cut in the blanks around ``at``: after their last line end, else before them."""
+def _beside_blanks(text: str, at: int, floor: int, stop: int) -> int:
+    """The cut in the blanks that end at ``at``, at most ``stop``: after their last line end, else before them."""
     begin = at
     while begin - 1 > floor and text[begin - 1].isspace():
         begin -= 1
-    cut = 1 + max(text.rfind("\n", begin, at), text.rfind("\r", begin, at))
-    return cut if cut and text[cut - 1 : cut + 1] != "\r\n" else begin
+    newline = text.rfind("\n", begin, stop)
+    if newline < 0:
+        newline = text.rfind("\r", begin, stop)
+    return newline + 1 if newline >= 0 and text[newline : newline + 2] != "\r\n" else begin
 
 
 def _next_blank(text: str, at: int, end: int) -> int:
