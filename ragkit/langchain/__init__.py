@@ -13,4 +13,8 @@ except ImportError as error:
     ) from error
 
 from ragkit.langchain.embeddings import LangChainEmbedder, RagkitEmbeddings
+from ragkit.langchain.retriever import RagkitRetriever
 from ragkit.langchain.splitter import RagkitTextSplitter
+from ragkit.langchain.vectorstore import RagkitVectorStore
+
+__all__ = ["LangChainEmbedder", "RagkitEmbeddings", "RagkitRetriever", "RagkitTextSplitter", "RagkitVectorStore"]

@@ -158,4 +158,5 @@ class LangChainEmbedder:
         if bad.any():
             raise EmbeddingError(f"{self._name} gave a vector that is zero or not finite for text {int(bad.argmax())} of {n}.")
         self._dim = vectors.shape[1]
-        return (vectors / norms).astype(np.float32)
+        unit: Vectors = (vectors / norms).astype(np.float32)
+        return unit

@@ -1,0 +1,69 @@
+"""LangChain's documents to ragkit's and back."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.documents import Document as LangChainDocument
+
+from ragkit.errors import InvalidInputError
+from ragkit.index import Index
+from ragkit.types import Chunk, Document, Hit
+
+
+def to_ragkit(documents: Sequence[LangChainDocument], ids: Sequence[str | None] | None) -> list[Document]:
+    """One ragkit Document each; the id is the one in ``ids``, else the document's own, else a new random one."""
+    if ids is not None and len(ids) != len(documents):
+        raise InvalidInputError(f"{len(documents)} documents and {len(ids)} ids: give one id per document, or none.")
+    return [
+        Document(document.page_content, id=given or document.id or str(uuid.uuid4()), metadata=document.metadata)
+        for document, given in zip(documents, ids or [None] * len(documents), strict=True)
+    ]
+
+
+def from_chunks(index: Index, chunks: Sequence[Chunk]) -> list[LangChainDocument]:
+    """A chunk that is its whole document is that document again; any other is a part with its place."""
+    # Only a chunk at the very start can be all of its document, so only those need a look at the others.
+    lengths = index.lengths({chunk.doc_id for chunk in chunks if chunk.start == 0})
+    found = []
+    for chunk in chunks:
+        metadata = copy.deepcopy(dict(chunk.metadata))
+        if chunk.start == 0 and chunk.end == lengths.get(chunk.doc_id):
+            found.append(LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.doc_id))
+            continue
+        metadata |= {"doc_id": chunk.doc_id, "start_index": chunk.start, "end_index": chunk.end}
+        found.append(LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id))
+    return found
+
+
+def from_hits(index: Index, hits: Sequence[Hit]) -> list[LangChainDocument]:
+    """The documents or parts that a search found, in its order."""
+    return from_chunks(index, [hit.chunk for hit in hits])
+
+
+def wanted_chunks(index: Index, ids: Sequence[str]) -> list[LangChainDocument]:
+    """The documents or parts with these chunk ids; unknown ids are left out."""
+    return from_chunks(index, index.get_chunks(ids))
+
+
+def rebuilt(chunks: Sequence[Chunk]) -> LangChainDocument:
+    """A whole document from all of its chunks, in order; the metadata they agree on."""
+    text = ""
+    for chunk in chunks:
+        text += chunk.text[len(text) - chunk.start :]
+    first = chunks[0].metadata
+    shared = {key: value for key, value in first.items() if all(chunk.metadata.get(key, ...) == value for chunk in chunks)}
+    return LangChainDocument(page_content=text, metadata=shared, id=chunks[0].doc_id)
+
+
+def explained(document: LangChainDocument, hit: Hit) -> LangChainDocument:
+    """The document with ``metadata["ragkit"]``: citation, lines, score, rank, and each arm's part in it."""
+    parts: dict[str, Any] = {
+        arm: {"score": part.score, "rank": part.rank, "share": part.share} for arm, part in hit.parts.items()
+    }
+    why = {"citation": hit.citation, "lines": list(hit.lines), "score": hit.score, "rank": hit.rank, "parts": parts}
+    document.metadata["ragkit"] = why
+    return document
