@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,10 @@ class TestRagkitVectorStore(VectorStoreIntegrationTests):
 
 class TestRagkitRetriever(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
-    def _database(self, tmp_path: Path) -> Iterator[None]:
+    def _database(self, tmp_path: Path) -> None:
         embedder = LangChainEmbedder(DeterministicFakeEmbedding(size=6), name="fake", tokenizer="words")
         self._index = Index(tmp_path / "kb.lance", embedder=embedder)
         RagkitVectorStore(self._index).add_texts([f"document number {n}" for n in range(6)])
-        yield
 
     @property
     def retriever_constructor(self) -> type[BaseRetriever]:
