@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 
-_NEWLINE = r"(?:\r\n|[\n\r\x0b\x0c\x85\u2028\u2029])"
-# Possessive, and begun only where a run begins: otherwise long runs of blanks or dots take quadratic time.
-_LINE_ENDS = re.compile(rf"{_NEWLINE}(?:[ \t\u00a0\u3000]*+{_NEWLINE})*+")
-_LINE_END = re.compile(_NEWLINE)
+_NEWLINES = r"\n\r\x0b\x0c\x85\u2028\u2029"
+# Each pattern begins with one set and is possessive: fast to scan for, and linear on long runs of blanks or dots.
+_LINE_ENDS = re.compile(rf"[{_NEWLINES}](?:[ \t\u00a0\u3000]*+[{_NEWLINES}])*+")
+_LINE_END = re.compile(rf"\r\n|[{_NEWLINES}]")
+_LATIN_STOPS = ".!?\u2026"
+_OTHER_STOPS = "\u3002\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u1362\u104b"
 _CLOSING = "\"'\u2019\u201d\u00bb\u203a)\\]}\u300d\u300f\u3011\uff09\u300b*_"
-# A full stop of the Latin kind needs white space after it; the others end a sentence by themselves.
-_SENTENCE_END = re.compile(
-    rf"(?P<latin>(?<![.!?\u2026])[.!?\u2026]++[{_CLOSING}]*+)(?=\s)|[\u3002\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u1362\u104b]++[{_CLOSING}]*+"
-)
+_STOPS = re.compile(rf"[{_LATIN_STOPS}{_OTHER_STOPS}]++[{_CLOSING}]*+")
 _LAST_WORD = re.compile(r"[^\s(\[\"'\u201c\u2018]*$")
 _ABBREVIATIONS = frozenset(
     re.split(
@@ -45,16 +44,15 @@ def line_cuts(text: str, start: int = 0, end: int | None = None) -> dict[int, in
     stop = len(text) if end is None else end
     cuts: dict[int, int] = {}
     for match in _LINE_ENDS.finditer(text, start, stop):
-        at = match.end()
+        first, at = match.span()
         run = match.group()
-        count = 1 if len(run) == 1 else len(_LINE_END.findall(run))
+        count = 1 if run in ("\n", "\r\n") else len(_LINE_END.findall(run))
         if count > 2 or "\x0c" in run:
-            strength = Strength.PAGE
+            cuts[at] = Strength.PAGE
         elif count == 2:
-            strength = Strength.PARAGRAPH
+            cuts[at] = Strength.PARAGRAPH
         else:
-            strength = Strength.WRAP if _continues(text, match.start(), at, stop) else Strength.LINE
-        cuts[at] = strength
+            cuts[at] = Strength.WRAP if _continues(text, first, at, stop) else Strength.LINE
     return cuts
 
 
@@ -68,17 +66,18 @@ def _continues(text: str, before: int, after: int, stop: int) -> bool:
 def sentence_cuts(text: str, start: int = 0, end: int | None = None) -> dict[int, int]:
     """``{offset: Strength.SENTENCE}`` after each sentence of ``text[start:end]``, before the blank that follows it."""
     stop = len(text) if end is None else end
-    return {
-        match.end(): Strength.SENTENCE
-        for match in _SENTENCE_END.finditer(text, start, stop)
-        if match.group("latin") is None or _ends_sentence(text, match.start(), match.end(), stop)
-    }
+    cuts: dict[int, int] = {}
+    for match in _STOPS.finditer(text, start, stop):
+        first, after = match.span()
+        # A full stop of the Latin kind needs white space after it; the others end a sentence by themselves.
+        if text[first] not in _LATIN_STOPS or (
+            after < stop and text[after].isspace() and _ends_sentence(text, first, after, stop)
+        ):
+            cuts[after] = Strength.SENTENCE
+    return cuts
 
 
 def _ends_sentence(text: str, dot: int, after: int, stop: int) -> bool:
-    following = after
-    while following < stop and text[following].isspace():
-        following += 1
     if text[dot] == "." and dot + 1 == after:
         found = _LAST_WORD.search(text, max(0, dot - 24), dot)
         word = found.group() if found else ""
@@ -86,6 +85,9 @@ def _ends_sentence(text: str, dot: int, after: int, stop: int) -> bool:
             return False
         if word.isdigit() and len(word) <= 3 and _begins_line(text, dot - len(word)):
             return False
+    following = after
+    while following < stop and text[following].isspace():
+        following += 1
     return not (following < stop and text[following].islower())
 
 

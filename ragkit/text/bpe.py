@@ -55,16 +55,24 @@ class TiktokenTokenizer:
         return starts
 
     def additive_at(self, text: str, position: int, /) -> bool:
-        """True before the blank of a word, and after a line end that a visible character follows."""
+        """True before the blank of a word, and after the last of a run of line ends."""
         if not self._space:
             return False
         if position <= 0 or position >= len(text):
             return True
         before, after = text[position - 1], text[position]
-        if after == " ":
-            return not before.isspace()
-        # o200k lets "/" follow the newlines of a punctuation token.
-        return self._newline and before == "\n" and after != "/" and not after.isspace()
+        if after == " " and not before.isspace():
+            return True
+        return self._newline and before == "\n" and _begins_line(text, position)
+
+
+def _begins_line(text: str, position: int) -> bool:
+    """Whether only blanks, and no further line end, part ``position`` from a visible character."""
+    at = position
+    while at < len(text) and text[at] in " \t":
+        at += 1
+    # o200k lets "/" follow the newlines of a punctuation token.
+    return at < len(text) and not text[at].isspace() and not (at == position and text[at] == "/")
 
 
 @lru_cache(maxsize=8)
