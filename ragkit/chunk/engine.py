@@ -74,8 +74,11 @@ class Engine:
     @cached_property
     def recipe(self) -> str:
         """Every choice that moves a boundary, as canonical JSON."""
-        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "tokenizer"}
-        return canonical_json({"chunker": self.kind, "tokenizer": self._counter.name} | own)
+        return canonical_json({"chunker": self.kind} | self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("tokenizer", "embedder")}
+        return own | {"tokenizer": self._counter.name}
 
     def bind(self, tokenizer: Tokenizer, /, *, window: int | None = None) -> Self:
         """This chunker on an embedder's tokenizer, unless it has one of its own.
@@ -91,8 +94,8 @@ class Engine:
             )
         return replace(self, tokenizer=tokenizer)
 
-    def layout(self, text: str) -> Layout:
-        """Where ``text`` may be cut."""
+    def layout(self, document: Document) -> Layout:
+        """Where the document's text may be cut."""
         raise NotImplementedError
 
     def __call__(self, document: Document, /) -> list[Chunk]:
@@ -110,7 +113,7 @@ class Engine:
         text, doc_id, recipe, limit = document.text, document.id, self.recipe, self._limit
         if not text or text.isspace():
             return
-        layout = self.layout(text)
+        layout = self.layout(document)
         sections = [start for start, _ in layout.sections]
         for index, piece in enumerate(pack(text, layout, self._counter, limit=limit, overlap=self.overlap)):
             start, end = piece.start, piece.end

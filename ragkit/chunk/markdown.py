@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.text.boundaries import Strength, line_cuts, prose_cuts
-from ragkit.types import Metadata
+from ragkit.types import Document, Metadata
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -35,8 +35,9 @@ class MarkdownChunker(Engine):
 
     kind: ClassVar[str] = "markdown"
 
-    def layout(self, text: str) -> Layout:
+    def layout(self, document: Document) -> Layout:
         """Blocks by the parser's line ranges, sentences inside paragraphs."""
+        text = document.text
         front = _FRONT_MATTER.match(text)
         body = text if front is None else "\n" * len(_LINE_END.findall(front.group())) + text[front.end() :]
         tokens = [token for token in _parser().parse(body) if token.map is not None]

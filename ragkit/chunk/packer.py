@@ -57,7 +57,7 @@ def pack(text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap
 class _Packer:
     """One text: where its tokens start, where it may be cut, what must stay whole."""
 
-    __slots__ = ("_atoms", "_cuts", "_doubtful", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer")
+    __slots__ = ("_atoms", "_breaks", "_cuts", "_doubtful", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer")
 
     def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int) -> None:
         self._text, self._tokenizer, self._limit = text, tokenizer, limit
@@ -69,6 +69,7 @@ class _Packer:
         self._spread = memoryview(_spread(text, starts))  # type: ignore[arg-type]
         self._cuts = memoryview(layout.cuts[outside])  # type: ignore[arg-type]
         self._strengths = layout.strengths[outside]
+        self._breaks = layout.breaks.tolist()
 
     def _count(self, start: int, end: int) -> int:
         """Exact tokens of ``text[start:end]``."""
@@ -89,7 +90,8 @@ class _Packer:
             reach = len(text) if first + budget >= len(starts) else starts[first + budget]
             if reach <= done:
                 break
-            end = self._end(start, done, reach, first, budget)
+            border = self._border(done)
+            end = border if border <= reach else self._end(start, done, reach, first, budget)
             if end <= done:
                 break
             count = self._count(start, end)
@@ -98,10 +100,13 @@ class _Packer:
             budget = min(budget - 1, budget - (count - self._limit), budget * self._limit // count)
         return self._by_real_counts(start, done)
 
+    def _border(self, done: int) -> int:
+        """The first break after ``done``, or the end of the text."""
+        at = bisect_right(self._breaks, done)
+        return self._breaks[at] if at < len(self._breaks) else len(self._text)
+
     def _end(self, start: int, done: int, reach: int, first: int, budget: int) -> int:
         """The best cut in ``(done, reach]``."""
-        if reach >= len(self._text):
-            return reach
         reach = self._outside_atom(reach, done)
         filled = max(done, self._spread[min(first + int(budget * _FILL), len(self._spread) - 1)])
         high = bisect_right(self._cuts, reach)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.text.boundaries import Strength, prose_cuts
+from ragkit.types import Document
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class FixedChunker(Engine):
 
     kind: ClassVar[str] = "fixed"
 
-    def layout(self, text: str) -> Layout:
+    def layout(self, document: Document) -> Layout:
         """No preferred cuts: the engine fills each window."""
         return Layout()
 
@@ -34,10 +35,10 @@ class SentenceChunker(Engine):
 
     kind: ClassVar[str] = "sentence"
 
-    def layout(self, text: str) -> Layout:
+    def layout(self, document: Document) -> Layout:
         """Every sentence and line end alike."""
-        cuts = {at: 1 for at, strength in prose_cuts(text).items() if strength >= Strength.SENTENCE}
-        return make_layout(cuts, len(text))
+        cuts = {at: 1 for at, strength in prose_cuts(document.text).items() if strength >= Strength.SENTENCE}
+        return make_layout(cuts, len(document.text))
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,6 @@ class RecursiveChunker(Engine):
 
     kind: ClassVar[str] = "recursive"
 
-    def layout(self, text: str) -> Layout:
+    def layout(self, document: Document) -> Layout:
         """Line and sentence ends by strength."""
-        return make_layout(prose_cuts(text), len(text))
+        return make_layout(prose_cuts(document.text), len(document.text))

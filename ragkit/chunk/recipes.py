@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 
 from ragkit.chunk.auto import AutoChunker
+from ragkit.chunk.code import CodeChunker
 from ragkit.chunk.engine import Engine
+from ragkit.chunk.html import HtmlChunker
+from ragkit.chunk.json import JsonChunker
 from ragkit.chunk.markdown import MarkdownChunker
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.errors import InvalidInputError
 
 _KINDS: dict[str, type[Engine]] = {
-    c.kind: c for c in (FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, AutoChunker)
+    c.kind: c
+    for c in (
+        FixedChunker,
+        SentenceChunker,
+        RecursiveChunker,
+        MarkdownChunker,
+        HtmlChunker,
+        CodeChunker,
+        JsonChunker,
+        AutoChunker,
+    )
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,16 +13,36 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 
 from ragkit import Document
-from ragkit.chunk import Engine, FixedChunker, MarkdownChunker, RecursiveChunker, SentenceChunker
+from ragkit.chunk import (
+    CodeChunker,
+    Engine,
+    FixedChunker,
+    HtmlChunker,
+    JsonChunker,
+    MarkdownChunker,
+    RecursiveChunker,
+    SemanticChunker,
+    SentenceChunker,
+)
 from ragkit.errors import ChunkLimitError
 from ragkit.seams import Tokenizer
+from ragkit.testing.embedders import HashEmbedder
 from ragkit.testing.laws import check_chunks
 from ragkit.testing.texts import pathological
 from ragkit.text import resolve_tokenizer
 from ragkit.text.token_starts import token_starts
 from ragkit.weights import find_model
 
-CHUNKERS = [FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker]
+CHUNKERS: list[Callable[..., Engine]] = [
+    FixedChunker,
+    SentenceChunker,
+    RecursiveChunker,
+    MarkdownChunker,
+    HtmlChunker,
+    JsonChunker,
+    partial(CodeChunker, language="python"),
+    partial(SemanticChunker, embedder=HashEmbedder()),
+]
 TEXTS = pathological(4_000)
 
 
@@ -51,9 +73,9 @@ def broken(chunker: Engine, text: str, tokenizer: Tokenizer, limit: int, overlap
 @pytest.mark.parametrize("tokenizer", ["cl100k_base", "o200k_base", "minilm", "minilm as shipped", "function"])
 def test_every_law_on_every_text(name: str, tokenizer: str) -> None:
     counter = TOKENIZERS[tokenizer]
-    for kind, overlap in product(CHUNKERS, (0, 32)):
+    for kind, overlap in product(CHUNKERS if tokenizer == "cl100k_base" else CHUNKERS[:4], (0, 32)):
         chunker = kind(128, overlap=overlap, tokenizer=counter, reserve=0)
-        assert broken(chunker, TEXTS[name], counter, 128, overlap) == [], f"{kind.__name__}, overlap {overlap}"
+        assert broken(chunker, TEXTS[name], counter, 128, overlap) == [], f"{chunker.recipe}"
 
 
 words = st.sampled_from(
@@ -74,7 +96,7 @@ texts = st.one_of(
     limit=st.integers(1, 40),
     share=st.floats(0, 0.99),
 )
-def test_laws_on_anything(text: str, kind: type[Engine], tokenizer: str, limit: int, share: float) -> None:
+def test_laws_on_anything(text: str, kind: Callable[..., Engine], tokenizer: str, limit: int, share: float) -> None:
     counter, overlap = TOKENIZERS[tokenizer], int(limit * share)
     chunker = kind(limit, overlap=overlap, tokenizer=counter, reserve=0)
     try:
@@ -103,7 +125,7 @@ def test_token_starts_agree_with_the_count(text: str, tokenizer: str) -> None:
 
 
 @given(text=texts, kind=st.sampled_from(CHUNKERS))
-def test_chunking_is_deterministic_and_metadata_moves_nothing(text: str, kind: type[Engine]) -> None:
+def test_chunking_is_deterministic_and_metadata_moves_nothing(text: str, kind: Callable[..., Engine]) -> None:
     chunker = kind(16, tokenizer="words", reserve=0)
     plain, tagged = Document(text, id="d"), Document(text, id="d", metadata={"source": "a.md", "n": [1]})
     assert chunker(plain) == chunker(plain)
