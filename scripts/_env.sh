@@ -2,8 +2,9 @@
 #
 #   ragkit_env      makes or reuses the environment, and puts it first on PATH
 #
-# RAGKIT_VENV    where the environment lives (default: .venv in the repository)
-# RAGKIT_PYTHON  the interpreter it is made with (default: the newest one from 3.11 on that is found)
+# RAGKIT_VENV        where the environment lives (default: .venv in the repository)
+# RAGKIT_VENV_AS_IS  set to take that environment without asking whether it is up to date
+# RAGKIT_PYTHON      the interpreter it is made with (default: the newest one from 3.11 on that is found)
 
 ragkit_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -44,7 +45,7 @@ ragkit_env() {
   local venv=${RAGKIT_VENV:-$ragkit_root/.venv} python stamp
   python=$(_ragkit_python)
   stamp=$(_ragkit_stamp "$python")
-  if [ "$(cat "$venv/ragkit.stamp" 2>/dev/null)" != "$stamp" ]; then
+  if [ -z "${RAGKIT_VENV_AS_IS:-}" ] && [ "$(cat "$venv/ragkit.stamp" 2>/dev/null)" != "$stamp" ]; then
     echo "Making the environment in $venv (a few minutes the first time) ..." >&2
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     _ragkit_install "$venv"

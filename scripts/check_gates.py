@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".demo", "dist", "build", "__pycache__", "*.egg-info", "*.lance", ".hypothesis", ".*_cache")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".demo", "dist", "build", "__pycache__", "*.egg-info", "*.lance", ".hypothesis", ".*_cache"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ def edit(path: str, pattern: str, replacement: str) -> Callable[[Path], None]:
         file = root / path
         text, count = re.subn(pattern, replacement, file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         if count != 1:
-            raise SystemExit(f"The fault for {path} fits {count} places instead of one: /{pattern}/. Mend scripts/check_gates.py.")
+            raise SystemExit(
+                f"The fault for {path} fits {count} places instead of one: /{pattern}/. Mend scripts/check_gates.py."
+            )
         file.write_text(text, encoding="utf-8")
 
     return plant
@@ -78,60 +82,171 @@ README = tests("tests/repo/test_readme.py")
 MACHINE_PATH = "/".join(["", "home", "someone", "ragkit"])
 
 FAULTS = [
-    Fault("a failing test", tests("tests/repo/test_planted.py"), append("tests/repo/test_planted.py", "def test_planted():\n    assert 1 == 2\n"), "assert 1 == 2"),
-    Fault("no test is found", tests("tests/repo/test_nothing.py"), append("tests/repo/test_nothing.py", "# no tests\n"), "no tests ran"),
+    Fault(
+        "a failing test",
+        tests("tests/repo/test_planted.py"),
+        append("tests/repo/test_planted.py", "def test_planted():\n    assert 1 == 2\n"),
+        "assert 1 == 2",
+    ),
+    Fault(
+        "no test is found",
+        tests("tests/repo/test_nothing.py"),
+        append("tests/repo/test_nothing.py", "# no tests\n"),
+        "no tests ran",
+    ),
     Fault(
         "a test that reaches for the network",
         tests("tests/repo/test_planted.py"),
-        append("tests/repo/test_planted.py", "import socket\n\n\ndef test_planted():\n    socket.create_connection((\"192.0.2.1\", 80), timeout=1)\n"),
+        append(
+            "tests/repo/test_planted.py",
+            'import socket\n\n\ndef test_planted():\n    socket.create_connection(("192.0.2.1", 80), timeout=1)\n',
+        ),
         "SocketConnectBlockedError",
     ),
     Fault("a chunk's end off by one", LAWS, edit("ragkit/chunk/engine.py", r"^( +)end=end,$", r"\1end=end + 1,"), "FAILED"),
-    Fault("a changed chunk id", LAWS, edit("ragkit/chunk/engine.py", r"id=digest\(doc_id, recipe,", "id=digest(str(id(document)), recipe,"), "FAILED"),
+    Fault(
+        "a changed chunk id",
+        LAWS,
+        edit("ragkit/chunk/engine.py", r"id=digest\(doc_id, recipe,", "id=digest(str(id(document)), recipe,"),
+        "FAILED",
+    ),
     Fault("torch imported with ragkit", IMPORTS, append("ragkit/weights.py", "\nimport torch\n"), "test_nothing_heavy_is_loaded"),
-    Fault("a slow import", IMPORTS, append("ragkit/types.py", "\nsum(i * i for i in range(10_000_000))\n"), "test_import_costs_less_than_twice_numpy"),
-    Fault("the environment read at import", IMPORTS, append("ragkit/types.py", '\nimport os\n\n_ = os.environ.get("HOME")\n'), "test_import_opens_no_file"),
+    Fault(
+        "a slow import",
+        IMPORTS,
+        append("ragkit/types.py", "\nsum(i * i for i in range(10_000_000))\n"),
+        "test_import_costs_less_than_twice_numpy",
+    ),
+    Fault(
+        "the environment read at import",
+        IMPORTS,
+        append("ragkit/types.py", '\nimport os\n\n_ = os.environ.get("HOME")\n'),
+        "test_import_opens_no_file",
+    ),
     Fault("a public name gone", NAMES, edit("ragkit/chunk/__init__.py", r'^ +"FixedChunker",\n', ""), "FixedChunker"),
-    Fault("a public function without a docstring", NAMES, append("ragkit/vec/__init__.py", '\n\ndef planted() -> None:\n    return None\n\n\n__all__ += ["planted"]\n'), "test_documented"),
+    Fault(
+        "a public function without a docstring",
+        NAMES,
+        append("ragkit/vec/__init__.py", '\n\ndef planted() -> None:\n    return None\n\n\n__all__ += ["planted"]\n'),
+        "test_documented",
+    ),
     Fault("an import that no requirement brings", REQUIREMENTS, append("ragkit/vec/__init__.py", "\nimport yaml\n"), "yaml"),
+    Fault("a core requirement not declared", REQUIREMENTS, edit("pyproject.toml", r'^  "rank-bm25.*\n', ""), "rank_bm25"),
+    Fault(
+        "a requirement that nothing uses",
+        REQUIREMENTS,
+        edit("pyproject.toml", r'^  "rank-bm25', '  "PyYAML>=6",\n  "rank-bm25'),
+        "pyyaml",
+    ),
     Fault("a requirement without a pin", REQUIREMENTS, edit("constraints.txt", r"^tiktoken==.*\n", ""), "tiktoken"),
     Fault("an open range of torch", REQUIREMENTS, edit("constraints.txt", r"^torch==.*", "torch>=2.13"), "torch"),
-    Fault("a README block that raises", README, append("README.md", "\n```python\nraise RuntimeError('planted')\n```\n"), "planted"),
-    Fault("a README command that fails", README, append("README.md", "\n```sh\nragkit search --db nowhere.lance planted\n```\n"), "nowhere.lance"),
+    Fault(
+        "a README block that raises", README, append("README.md", "\n```python\nraise RuntimeError('planted')\n```\n"), "planted"
+    ),
+    Fault(
+        "a README command that fails",
+        README,
+        append("README.md", "\n```sh\nragkit search --db nowhere.lance planted\n```\n"),
+        "nowhere.lance",
+    ),
     Fault("a dead link", DOCS, append("ARCHITECTURE.md", "\n[gone](docs/gone.md)\n"), "docs/gone.md"),
     Fault("a dead anchor", DOCS, append("ARCHITECTURE.md", "\n[gone](CONTRIBUTING.md#gone)\n"), "CONTRIBUTING.md#gone"),
-    Fault("a path of one machine", DOCS, append("ragkit/types.py", f"\n# {MACHINE_PATH}/notes.txt\n"), "test_no_path_of_one_machine"),
-    Fault("a version without a change log", DOCS, edit("ragkit/__init__.py", r'^__version__ = ".*"', '__version__ = "99.0.0"'), "99.0.0"),
+    Fault(
+        "a path of one machine", DOCS, append("ragkit/types.py", f"\n# {MACHINE_PATH}/notes.txt\n"), "test_no_path_of_one_machine"
+    ),
+    Fault(
+        "a version without a change log",
+        DOCS,
+        edit("ragkit/__init__.py", r'^__version__ = ".*"', '__version__ = "99.0.0"'),
+        "99.0.0",
+    ),
     Fault("a decision that is not listed", DOCS, edit("docs/adr/README.md", r"^.*0005-offline.*\n", ""), "0005-offline"),
     Fault("an unused import", ci("lint"), append("ragkit/types.py", "\nimport os\n"), "F401"),
     Fault("a print in the library", ci("lint"), append("ragkit/vec/__init__.py", "\nprint('planted')\n"), "T201"),
     Fault("bad formatting", ci("format"), append("ragkit/types.py", "\nx = { 'a':1 }\n"), "Would reformat"),
     Fault("a wrong type", ci("types"), append("ragkit/types.py", "\nplanted: int = 'text'\n"), "Incompatible types"),
-    Fault("a function without types", ci("types"), append("ragkit/vec/__init__.py", "\n\ndef planted(x):\n    return x\n"), "no-untyped-def"),
-    Fault("an import up the layers", ci("layers"), append("ragkit/text/__init__.py", "\nfrom ragkit.chunk import FixedChunker\n"), "Layers"),
-    Fault("an import between siblings", ci("layers"), append("ragkit/chunk/__init__.py", "\nfrom ragkit.lexical import Analyzer\n"), "Layers"),
-    Fault("torch in the chunkers", ci("layers"), append("ragkit/chunk/plain.py", "\n\ndef planted() -> None:\n    import torch\n"), "torch and transformers only in embed"),
-    Fault("LangChain beyond its door", ci("layers"), append("ragkit/index/lines.py", "\nimport langchain_core\n"), "LangChain only at its door"),
+    Fault(
+        "a function without types",
+        ci("types"),
+        append("ragkit/vec/__init__.py", "\n\ndef planted(x):\n    return x\n"),
+        "no-untyped-def",
+    ),
+    Fault(
+        "an import up the layers",
+        ci("layers"),
+        append("ragkit/text/__init__.py", "\nfrom ragkit.chunk import FixedChunker\n"),
+        "Layers",
+    ),
+    Fault(
+        "an import between siblings",
+        ci("layers"),
+        append("ragkit/chunk/__init__.py", "\nfrom ragkit.lexical import Analyzer\n"),
+        "Layers",
+    ),
+    Fault(
+        "torch in the chunkers",
+        ci("layers"),
+        append("ragkit/chunk/plain.py", "\n\ndef planted() -> None:\n    import torch\n"),
+        "torch and transformers only in embed",
+    ),
+    Fault(
+        "LangChain beyond its door",
+        ci("layers"),
+        append("ragkit/index/lines.py", "\nimport langchain_core\n"),
+        "LangChain only at its door",
+    ),
     Fault("a module without a layer", ci("layers"), append("ragkit/planted.py", '"""No layer."""\n'), "planted"),
-    Fault("a file missing in the wheel", ci("package"), edit("pyproject.toml", r'^packages = \["ragkit"\]$', 'packages = ["ragkit"]\nexclude = ["ragkit/py.typed"]'), "py.typed"),
-    Fault("a stranger in the wheel", ci("package"), edit("pyproject.toml", r'^packages = \["ragkit"\]$', 'packages = ["ragkit", "tests"]'), "should not hold"),
+    Fault(
+        "a file missing in the wheel",
+        ci("package"),
+        edit("pyproject.toml", r'^packages = \["ragkit"\]$', 'packages = ["ragkit"]\nexclude = ["ragkit/py.typed"]'),
+        "py.typed",
+    ),
+    Fault(
+        "a stranger in the wheel",
+        ci("package"),
+        edit("pyproject.toml", r'^packages = \["ragkit"\]$', 'packages = ["ragkit", "tests"]'),
+        "should not hold",
+    ),
     Fault("an extra that the core needs", ci("package"), append("ragkit/types.py", "\nimport torch\n"), "torch"),
-    Fault("a core requirement not declared", ci("package"), edit("pyproject.toml", r'^  "rank-bm25.*\n', ""), "rank_bm25"),
-    Fault("a command line that does not start", ci("package"), edit("pyproject.toml", r'^ragkit = "ragkit\.cli:main"$', 'ragkit = "ragkit.cli:gone"'), "gone"),
+    Fault(
+        "a command line that does not start",
+        ci("package"),
+        edit("pyproject.toml", r'^ragkit = "ragkit\.cli:main"$', 'ragkit = "ragkit.cli:gone"'),
+        "gone",
+    ),
 ]
 
 
-def run(root: Path, command: tuple[str, ...]) -> tuple[int, str]:
-    """Exit status and output of a command in a copy."""
-    environment = {**os.environ, "RAGKIT_VENV": sys.prefix, "PYTHONPATH": str(root), "RAGKIT_TEST_WORKERS": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+def run(root: Path, command: tuple[str, ...], caches: Path) -> tuple[int, str]:
+    """Exit status and output of a command in a copy; what does not depend on the copy is kept in ``caches``."""
+    environment = {
+        **os.environ,
+        "RAGKIT_VENV": sys.prefix,
+        "RAGKIT_VENV_AS_IS": "1",
+        "RAGKIT_CORE_VENV": str(caches / "core"),
+        "RAGKIT_TEST_WORKERS": "0",
+        "MYPY_CACHE_DIR": str(caches / "mypy"),
+        "PYTHONPATH": str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     # Outside data would only make the runs longer.
     environment.pop("RAGKIT_DATA", None)
-    done = subprocess.run([root / command[0], *command[1:]], cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(
+        [root / command[0], *command[1:]],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 def copy(folder: Path) -> Path:
-    """A copy of the tree, fast because it is small; caches of checkers come along by their own folders."""
+    """A copy of the tree: fast, because it is small."""
     return Path(shutil.copytree(ROOT, folder / "ragkit", ignore=LEFT_OUT))
 
 
@@ -142,11 +257,18 @@ def main(wanted: str) -> int:
     bad = []
     with tempfile.TemporaryDirectory() as scratch:
         clean = copy(Path(scratch) / "clean")
+        caches = Path(scratch) / "caches"
+        caches.mkdir()
         # A planted test file has no clean form.
-        for gate in dict.fromkeys(fault.gate for fault in faults if not fault.gate[-1].endswith(("test_planted.py", "test_nothing.py"))):
+        for gate in dict.fromkeys(
+            fault.gate for fault in faults if not fault.gate[-1].endswith(("test_planted.py", "test_nothing.py"))
+        ):
             begun = time.monotonic()
-            status, output = run(clean, gate)
-            print(f"{'green' if status == 0 else 'RED':6} {time.monotonic() - begun:5.1f} s  without a fault: {' '.join(gate)}", flush=True)
+            status, output = run(clean, gate, caches)
+            print(
+                f"{'green' if status == 0 else 'RED':6} {time.monotonic() - begun:5.1f} s  without a fault: {' '.join(gate)}",
+                flush=True,
+            )
             if status:
                 bad.append(" ".join(gate))
                 print(output[-3000:])
@@ -154,10 +276,13 @@ def main(wanted: str) -> int:
             begun = time.monotonic()
             root = copy(Path(scratch) / str(number))
             fault.plant(root)
-            status, output = run(root, fault.gate)
+            status, output = run(root, fault.gate, caches)
             shutil.rmtree(root)
             bites = status != 0 and fault.says in output
-            print(f"{'bites' if bites else 'BLIND':6} {time.monotonic() - begun:5.1f} s  {fault.name}: {' '.join(fault.gate)}", flush=True)
+            print(
+                f"{'bites' if bites else 'BLIND':6} {time.monotonic() - begun:5.1f} s  {fault.name}: {' '.join(fault.gate)}",
+                flush=True,
+            )
             if not bites:
                 bad.append(fault.name)
                 print(f"exit status {status}, expected another than 0 and the words {fault.says!r}\n{output[-3000:]}")

@@ -1,6 +1,6 @@
 """Are the wheel and the source archive complete? Every file of the package that git knows must be in both.
 
-    python scripts/check_package.py dist/*.whl dist/*.tar.gz
+python scripts/check_package.py dist/*.whl dist/*.tar.gz
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ WANTED_BESIDE = {"README.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE", "pyp
 
 def missing(wheel: Path, sdist: Path) -> list[str]:
     """One line for each file that an archive lacks, and for each that it should not hold."""
-    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ragkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    package = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "ragkit").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     with zipfile.ZipFile(wheel) as archive:
         in_wheel = set(archive.namelist())
     with tarfile.open(sdist) as archive:

@@ -72,8 +72,15 @@ def machine_files() -> Iterator[Path]:
     for pattern in ("*.md", "*.rst", "*.html"):
         yield from sorted(path for path in packages.rglob(pattern) if "licenses" not in path.parts)
     # What a package shows on its page in the index lies in this file, mostly Markdown.
-    yield from sorted(Path(str(package.locate_file(""))) / file for package in metadata.distributions() for file in package.files or () if file.name == "METADATA")
-    yield from sorted(path for path in packages.rglob("*") if path.is_file() and re.match(r"(?i)(licen[cs]e|copying|notice)", path.name))
+    yield from sorted(
+        Path(str(package.locate_file(""))) / file
+        for package in metadata.distributions()
+        for file in package.files or ()
+        if file.name == "METADATA"
+    )
+    yield from sorted(
+        path for path in packages.rglob("*") if path.is_file() and re.match(r"(?i)(licen[cs]e|copying|notice)", path.name)
+    )
 
 
 def machine_documents() -> tuple[list[Document], int]:
@@ -101,15 +108,25 @@ def show(question: str, hits: Sequence[Hit]) -> None:
     print(f"\n\033[1m{question}\033[0m" if sys.stdout.isatty() else f"\n{question}")
     for hit in hits:
         reasons = ", ".join(
-            f"{arm} {'unranked' if part.rank is None else f'rank {part.rank}'} ({part.score:.3f}) adds {part.share:.3f}" for arm, part in hit.parts.items()
+            f"{arm} {'unranked' if part.rank is None else f'rank {part.rank}'} ({part.score:.3f}) adds {part.share:.3f}"
+            for arm, part in hit.parts.items()
         )
         print(f"  {hit.rank}. {hit.citation}  characters {hit.chunk.start}-{hit.chunk.end}")
         print(f"     score {hit.score:.3f}: {reasons}")
-        print(textwrap.fill(textwrap.shorten(hit.chunk.text, 240, placeholder=" ..."), 110, initial_indent="     | ", subsequent_indent="     | "))
+        print(
+            textwrap.fill(
+                textwrap.shorten(hit.chunk.text, 240, placeholder=" ..."),
+                110,
+                initial_indent="     | ",
+                subsequent_indent="     | ",
+            )
+        )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/demo", description="Index real documents of this machine and ask them questions, offline.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo", description="Index real documents of this machine and ask them questions, offline."
+    )
     parser.add_argument("--question", action="append", help="ask this instead of the questions that come along; may be repeated")
     parser.add_argument("--path", type=Path, help="index the files of this folder instead, in a database of their own")
     parser.add_argument("-k", type=int, default=3, help="hits per question (default: 3)")
@@ -132,7 +149,9 @@ def main() -> int:
         database = PLACE / "kb.lance"
         print(f"{len(documents)} documents of this machine: its Python, its packages and this repository")
         print(f"({left_out} more files would go beyond {MOST_CHARACTERS / 1e6:.1f} million characters and are left out)")
-    print(f"{sum(len(document.text) for document in documents) / 1e6:.2f} million characters, read in {time.perf_counter() - begun:.1f} s")
+    print(
+        f"{sum(len(document.text) for document in documents) / 1e6:.2f} million characters, read in {time.perf_counter() - begun:.1f} s"
+    )
 
     with Index(database, chunker=AutoChunker(max_tokens=256), embedder=TransformerEmbedder("all-MiniLM-L6-v2")) as index:
         report = index.add(documents, progress=True)
@@ -145,7 +164,9 @@ def main() -> int:
         if gone:
             print(f"{index.delete(gone)} documents that are no longer there were deleted")
         stats = index.stats()
-        print(f"{database.relative_to(ROOT)}: {stats.documents} documents, {stats.chunks} chunks, {stats.bytes_on_disk / 1e6:.1f} MB")
+        print(
+            f"{database.relative_to(ROOT)}: {stats.documents} documents, {stats.chunks} chunks, {stats.bytes_on_disk / 1e6:.1f} MB"
+        )
         for question in options.question or QUESTIONS:
             asked = time.perf_counter()
             hits = index.search(question, k=options.k)

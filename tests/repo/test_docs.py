@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ NOT_OURS = {".git", ".venv", ".demo", "dist", "build", "__pycache__"}
 def ours(path: Path) -> bool:
     """Not in version control's own folder, an environment, a cache or a build."""
     parts = path.relative_to(ROOT).parts
-    return path.is_file() and not any(part in NOT_OURS or part.endswith(("_cache", ".egg-info", ".lance")) or part == ".hypothesis" for part in parts)
+    return path.is_file() and not any(
+        part in NOT_OURS or part.endswith(("_cache", ".egg-info", ".lance")) or part == ".hypothesis" for part in parts
+    )
 
 
 FILES = sorted(path for path in ROOT.rglob("*") if ours(path))
@@ -29,14 +32,18 @@ def links(page: Path) -> list[str]:
     """Targets of links and images, read as Markdown, so that code does not count."""
     found = []
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
-        found += [str(child.attrGet("href") or child.attrGet("src")) for child in token.children or () if child.type in ("link_open", "image")]
+        found += [
+            str(child.attrGet("href") or child.attrGet("src"))
+            for child in token.children or ()
+            if child.type in ("link_open", "image")
+        ]
     return found
 
 
 def anchors(page: Path) -> set[str]:
     """The anchors that a forge makes of headings: lower case, no punctuation, hyphens for blanks."""
     tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
-    titles = [after.content for before, after in zip(tokens, tokens[1:], strict=False) if before.type == "heading_open"]
+    titles = [after.content for before, after in pairwise(tokens) if before.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", title)).lower().replace(" ", "-") for title in titles}
 
 
@@ -80,7 +87,9 @@ def test_version_and_changelog_agree():
     headings = re.findall(r"^## .*$", text, re.MULTILINE)
     assert len(releases) == len([heading for heading in headings if heading != "## [Unreleased]"]), headings
     assert releases[0][0] == ragkit.__version__
-    assert [version for version, _ in releases] == sorted((version for version, _ in releases), key=lambda v: [int(n) for n in v.split(".")], reverse=True)
+    assert [version for version, _ in releases] == sorted(
+        (version for version, _ in releases), key=lambda v: [int(n) for n in v.split(".")], reverse=True
+    )
     assert all(date.fromisoformat(day) for _, day in releases)
     kinds = set(re.findall(r"^### (.*)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

@@ -8,7 +8,18 @@ import sys
 
 import pytest
 
-HEAVY = ["torch", "transformers", "sentence_transformers", "lancedb", "pyarrow", "langchain_core", "tokenizers", "tiktoken", "openai", "rich"]
+HEAVY = [
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "lancedb",
+    "pyarrow",
+    "langchain_core",
+    "tokenizers",
+    "tiktoken",
+    "openai",
+    "rich",
+]
 
 
 def run(code: str, *options: str) -> str:

@@ -17,7 +17,10 @@ PROMISED = {
     "ragkit.embed": ["TransformerEmbedder"],
     "ragkit.langchain": ["RagkitTextSplitter", "RagkitEmbeddings", "RagkitVectorStore", "RagkitRetriever"],
 }
-MODULES = ["ragkit", *(module.name for module in pkgutil.walk_packages(ragkit.__path__, "ragkit.") if not module.name.endswith("__main__"))]
+MODULES = [
+    "ragkit",
+    *(module.name for module in pkgutil.walk_packages(ragkit.__path__, "ragkit.") if not module.name.endswith("__main__")),
+]
 FACES = [name for name in MODULES if hasattr(importlib.import_module(name), "__all__")]
 
 

@@ -29,7 +29,10 @@ def requirements(lines: list) -> list[Requirement]:
 
 def declared(project: dict) -> set[str]:
     """Distributions that the library may use: the core requirements and every extra."""
-    lines = [*project["project"]["dependencies"], *(line for extra in project["project"]["optional-dependencies"].values() for line in extra)]
+    lines = [
+        *project["project"]["dependencies"],
+        *(line for extra in project["project"]["optional-dependencies"].values() for line in extra),
+    ]
     return {canonicalize_name(requirement.name) for requirement in requirements(lines)}
 
 
