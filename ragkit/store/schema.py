@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
-from ragkit.types import ModelCard, canonical_json
+from ragkit.types import ModelCard
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,16 +48,15 @@ def make_schema(header: Header) -> pa.Schema:
         *(pa.field(name, pa.int32(), nullable=False) for name in small),
         pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=True), header.card.dim), nullable=False),
     ]
-    value = canonical_json(
-        {
-            "format": header.format,
-            "card": header.card.to_dict(),
-            "analyzer": header.analyzer,
-            "chunker": header.chunker,
-            "ragkit": header.ragkit,
-        }
-    )
-    return pa.schema(fields, metadata={_KEY: value.encode("utf-8", "surrogatepass")})
+    value = {
+        "format": header.format,
+        "card": header.card.to_dict(),
+        "analyzer": header.analyzer,
+        "chunker": header.chunker,
+        "ragkit": header.ragkit,
+    }
+    # ASCII, so that whatever stands in a recipe is valid in the UTF-8 that LanceDB wants.
+    return pa.schema(fields, metadata={_KEY: json.dumps(value, sort_keys=True)})
 
 
 def read_header(schema: Any, path: Path) -> Header:
@@ -70,7 +69,7 @@ def read_header(schema: Any, path: Path) -> Header:
     if value is None:
         raise StoreError(f"{path} holds a table 'chunks' that ragkit did not write. Choose another path for the index.")
     try:
-        data = json.loads(value.decode("utf-8", "surrogatepass"))
+        data = json.loads(value)
         if data["format"] > FORMAT:
             raise StoreFormatError(
                 f"{path} is in format {data['format']}, written by ragkit {data.get('ragkit', '(unknown)')}; this version reads formats "

@@ -1,0 +1,104 @@
+"""Several processes on one index, and SIGKILL in the middle of ``add``."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit import Index
+
+_spec = spec_from_file_location("ragkit_test_writers", Path(__file__).parent / "writers.py")
+assert _spec is not None
+assert _spec.loader is not None
+work = module_from_spec(_spec)
+_spec.loader.exec_module(work)
+
+DOCUMENTS = 24
+TEXTS = {generation: {one.id: one.text for one in work.documents(generation, DOCUMENTS)} for generation in range(4)}
+
+
+def stored(index: Index) -> dict[str, int]:
+    """The generation of each stored document, once every document is whole, of one generation, and free of repeats."""
+    found: dict[str, int] = {}
+    ids: list[str] = []
+    for doc_id in index.document_ids():
+        chunks = index.chunks_of(doc_id)
+        ids += [chunk.id for chunk in chunks]
+        (generation,) = {chunk.metadata["generation"] for chunk in chunks}
+        assert "".join(chunk.text for chunk in chunks) == TEXTS[generation][doc_id], f"{doc_id} is not whole"
+        assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+        found[doc_id] = generation
+    assert not [one for one, count in Counter(ids).items() if count > 1]
+    assert index.stats().chunks == len(ids)
+    return found
+
+
+def answers(index: Index) -> None:
+    """Every search answers, and with rows that are there."""
+    for mode in ("dense", "bm25", "hybrid"):
+        chunks = [hit.chunk for hit in index.search("alpha beta g0w1 g1w1", k=5, mode=mode)]
+        assert index.get_chunks([chunk.id for chunk in chunks]) == chunks
+
+
+@pytest.mark.parametrize("generations", [[0, 0, 0, 0], [0, 1, 2, 3]], ids=["the same documents", "four versions of them"])
+def test_four_writers_at_once(tmp_path: Path, writers: Any, generations: list[int]) -> None:
+    for _ in range(2):
+        ended = writers(path=str(tmp_path / "kb"), generations=generations, documents=DOCUMENTS, batch_chunks=64)
+        assert ended["codes"] == [0, 0, 0, 0], ended["said"]
+        index = work.open_index(str(tmp_path / "kb"))
+        assert stored(index).keys() == TEXTS[0].keys()
+        answers(index)
+
+
+def test_killed_at_any_moment_nothing_is_half_done(tmp_path: Path, writers: Any) -> None:
+    """SIGKILL while new versions replace old ones; RAGKIT_KILLS asks for more rounds than the usual 16."""
+    kills = int(os.environ.get("RAGKIT_KILLS", "16"))
+    rng = random.Random(5)
+    killed = 0
+    path = str(tmp_path / "kb")
+    reader = work.open_index(path)
+    before: dict[str, int] = {}
+    for number in range(kills):
+        generation = number % 4
+        ended = writers(
+            path=path, generations=[generation], documents=DOCUMENTS, batch_chunks=16, kill_after=rng.uniform(0.0, 0.35)
+        )
+        killed += ended["codes"] == [-9]
+        index = reader if number % 2 else work.open_index(path)
+        after = stored(index)
+        assert after.keys() >= before.keys()
+        assert all(now in (generation, before.get(doc_id)) for doc_id, now in after.items())
+        answers(index)
+        before = after
+    assert killed > kills // 2
+    report = reader.add(work.documents(kills % 4, DOCUMENTS))
+    assert report.added + report.replaced + report.unchanged == DOCUMENTS
+    assert set(stored(reader).values()) == {kills % 4}
+    assert reader.add(work.documents(kills % 4, DOCUMENTS)).unchanged == DOCUMENTS
+
+
+def test_killed_while_the_database_is_made(tmp_path: Path, writers: Any) -> None:
+    for number in range(4):
+        path = str(tmp_path / f"kb{number}")
+        writers(path=path, generations=[0, 1], documents=DOCUMENTS, batch_chunks=20, kill_after=0.02 * number)
+        index = work.open_index(path)
+        stored(index)
+        index.add(work.documents(2, DOCUMENTS))
+        assert set(stored(index).values()) == {2}
+
+
+def test_a_disk_that_refuses_large_files(tmp_path: Path, writers: Any) -> None:
+    path = str(tmp_path / "kb")
+    index = work.open_index(path)
+    index.add(work.documents(0, DOCUMENTS))
+    ended = writers(path=path, generations=[1], documents=DOCUMENTS, batch_chunks=4096, file_limit=4096)
+    assert ended["codes"] == [1]
+    assert "StoreFullError" in ended["said"][0]
+    assert set(stored(index).values()) == {0}
+    assert index.add(work.documents(1, DOCUMENTS)).replaced == DOCUMENTS
