@@ -106,8 +106,9 @@ def _name(node: Node, text: str, to_character: Offsets | None) -> str | None:
         node = node.child_by_field_name("definition") or node
     if not _SCOPE.search(node.type):
         return None
-    found = node.child_by_field_name("name") or node.child_by_field_name("type")
-    declarator = node.child_by_field_name("declarator")
+    found, declarator = node.child_by_field_name("name"), node.child_by_field_name("declarator")
+    if found is None and declarator is None:
+        found = node.child_by_field_name("type")  # Rust's impl blocks
     while found is None and declarator is not None:
         found = declarator if declarator.type.endswith("identifier") else None
         declarator = declarator.child_by_field_name("declarator")

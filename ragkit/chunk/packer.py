@@ -137,7 +137,8 @@ class _Packer:
         text, at = self._text, reach
         while at > filled and not text[at].isspace():
             at -= 1
-        return _beside_blanks(text, at, filled, min(at + 1, reach)) if at > filled else self._whole(start, done, reach)
+        end = _beside_blanks(text, at, filled, min(at + 1, reach)) if at > filled else reach
+        return self._whole(start, done, end)
 
     def _by_real_counts(self, start: int, done: int) -> Piece | None:
         """The longest end that fits by counting texts alone: for tokenizers and texts where estimates fail."""
