@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import InvalidInputError
-from ragkit.vec import fit_bounds, reciprocal_ranks, rescale
-from ragkit.vec.fuse import Normalize
+from ragkit.vec import Normalize, fit_scale, reciprocal_ranks
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
@@ -43,14 +42,16 @@ class Fusion(Protocol):
 class Convex:
     """``dense`` x the normalised cosine + (1 - ``dense``) x the normalised BM25 score; ``dense`` in [0, 1].
 
-    ``normalize`` looks at the exact scores of the union of both arms' candidates: "minmax" sends the least to 0
-    and the best to 1, "tmm" starts at the least value in theory (-1 for the cosine, 0 for BM25), "zscore" gives mean 0 and
-    deviation 1. An arm whose scores are all equal adds nothing. After Bruch et al., "An Analysis of Fusion Functions for
-    Hybrid Retrieval" (2023).
+    ``normalize`` looks at the exact scores of the union of both arms' first candidates. "softmax", the default, reads each
+    arm's scores as a distribution over the candidates: an arm whose best candidates stand out gets most of the vote for
+    that question, an arm that sees them all alike moves nothing, so each question decides whom to trust. "zscore" gives mean 0
+    and deviation 1, "minmax" sends the least to 0 and the best to 1, "tmm" starts at the least value in theory (-1 for
+    the cosine, 0 for BM25). An arm whose scores are all equal adds nothing. After Bruch, Gai and Ingber, "An Analysis of
+    Fusion Functions for Hybrid Retrieval" (2023).
     """
 
-    dense: float = 0.4
-    normalize: Normalize = "minmax"
+    dense: float = 0.6
+    normalize: Normalize = "softmax"
 
     def __post_init__(self) -> None:
         _check_share("Convex dense", self.dense)
@@ -59,11 +60,11 @@ class Convex:
 
     def fit(self, first: Scored, /) -> Callable[[Scored], Shares]:
         """The formula on the scales of these candidates."""
-        dense_scale = fit_bounds(first.dense, self.normalize, floor=-1.0)
-        bm25_scale = fit_bounds(first.bm25, self.normalize, floor=0.0)
+        dense_scale = fit_scale(first.dense, self.normalize, floor=-1.0)
+        bm25_scale = fit_scale(first.bm25, self.normalize, floor=0.0)
 
         def shares(scored: Scored) -> Shares:
-            return Shares(self.dense * rescale(scored.dense, dense_scale), (1 - self.dense) * rescale(scored.bm25, bm25_scale))
+            return Shares(self.dense * dense_scale(scored.dense), (1 - self.dense) * bm25_scale(scored.bm25))
 
         return shares
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragkit.vec.fuse import Bounds, convex, fit_bounds, reciprocal_ranks, rescale
+from ragkit.vec.fuse import Normalize, fit_scale, reciprocal_ranks
 from ragkit.vec.rank import order, ranks, top_k
 
-__all__ = ["Bounds", "convex", "fit_bounds", "order", "ranks", "reciprocal_ranks", "rescale", "top_k"]
+__all__ = ["Normalize", "fit_scale", "order", "ranks", "reciprocal_ranks", "top_k"]

@@ -6,8 +6,8 @@ Convex combination of normalised scores: Bruch, Gai and Ingber, "An Analysis of 
 
 from __future__ import annotations
 
-import math
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,55 +15,44 @@ from numpy.typing import ArrayLike
 from ragkit.errors import InvalidInputError
 from ragkit.vec.rank import Floats, checked
 
-Normalize = Literal["minmax", "tmm", "zscore"]
+Normalize = Literal["minmax", "tmm", "zscore", "softmax"]
+_SHARPNESS = 0.5  # standard deviations count half in the exponent: an outlier stands out, and does not drown the rest
+_HIGHEST = 50.0  # exponents stop here, far above what the fitted scores reach, so that no score overflows
 
 
-class Bounds(NamedTuple):
-    """A linear scale: a score s becomes ``(s - origin) / width``; ``width`` > 0."""
-
-    origin: float
-    width: float
-
-
-def fit_bounds(scores: ArrayLike, normalize: Normalize, *, floor: float = 0.0) -> Bounds:
-    """The scale that ``normalize`` draws from these scores.
+def fit_scale(scores: ArrayLike, normalize: Normalize, *, floor: float = 0.0) -> Callable[[ArrayLike], Floats]:
+    """The scale that ``normalize`` draws from these scores: a function of scores, float64 ``(n,)``, never decreasing.
 
     - "minmax": the smallest becomes 0 and the largest 1.
     - "tmm": ``floor``, the least score in theory (-1 for a cosine, 0 for BM25), becomes 0 and the largest 1.
     - "zscore": mean 0, standard deviation 1.
+    - "softmax": exp(z / 2) of the z-score, divided by its sum over these scores: a distribution over the candidates, flat
+      where the scores say little and steep where a few stand out.
 
-    Scores that are all equal (or none at all) say nothing about order: the scale then sends them to 0, except that
-    "tmm" still sends a score above the floor to 1.
+    Scores that are all equal (or none at all) say nothing about order: everything then becomes 0. Raises
+    InvalidInputError for scores that are not finite.
     """
     array = checked(scores)
     if not np.isfinite(array).all():
         raise InvalidInputError("scores hold an infinity; only finite scores can be normalised.")
-    if not len(array):
-        return Bounds(0.0, 1.0)
+    if normalize not in get_args(Normalize):
+        raise InvalidInputError(f"normalize is {normalize!r}; allowed are {', '.join(get_args(Normalize))}.")
+    # A spread below the rounding of the scores is noise, and dividing by it would let noise decide.
+    if not len(array) or float(np.ptp(array)) <= 1e-9 * max(1.0, float(np.abs(array).max())):
+        return lambda values: np.zeros_like(checked(values))
+    if normalize == "minmax":
+        return _linear(float(array.min()), float(np.ptp(array)))
+    if normalize == "tmm":
+        return _linear(floor, max(float(array.max()) - floor, 1e-9))
+    z = _linear(float(array.mean()), float(array.std()))
     if normalize == "zscore":
-        origin, width = float(array.mean()), float(array.std())
-    elif normalize in ("minmax", "tmm"):
-        origin = float(array.min()) if normalize == "minmax" else floor
-        width = float(array.max()) - origin
-    else:
-        raise InvalidInputError(f"normalize is {normalize!r}; allowed are 'minmax', 'tmm' and 'zscore'.")
-    # Below rounding of the scores themselves a difference is noise, and dividing by it would make noise decide.
-    return Bounds(origin, width if width > 1e-9 * max(1.0, abs(origin)) else math.inf)
+        return z
+    mass = float(np.exp(np.minimum(_SHARPNESS * z(array), _HIGHEST)).sum())
+    return lambda values: np.exp(np.minimum(_SHARPNESS * z(values), _HIGHEST)) / mass
 
 
-def rescale(scores: ArrayLike, bounds: Bounds) -> Floats:
-    """``(scores - origin) / width``, float64 ``(n,)``; all 0 on a scale without width."""
-    return (checked(scores) - bounds.origin) / bounds.width
-
-
-def convex(dense: ArrayLike, sparse: ArrayLike, weight: float) -> Floats:
-    """``weight * dense + (1 - weight) * sparse``, ``weight`` in [0, 1]."""
-    left, right = checked(dense, "dense"), checked(sparse, "sparse")
-    if left.shape != right.shape:
-        raise InvalidInputError(f"dense has {len(left)} scores and sparse {len(right)}; they must be equally many.")
-    if not 0 <= weight <= 1:
-        raise InvalidInputError(f"weight is {weight}; it must be between 0 and 1.")
-    return weight * left + (1 - weight) * right
+def _linear(origin: float, width: float) -> Callable[[ArrayLike], Floats]:
+    return lambda values: (checked(values) - origin) / width
 
 
 def reciprocal_ranks(ranks: ArrayLike, *, c: float = 60.0) -> Floats:
