@@ -1,0 +1,90 @@
+"""``ragkit chunk``: see how a file is cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
+from ragkit.cli.output import Debug, Json, console, print_json, reporting, say
+
+if TYPE_CHECKING:
+    from ragkit.types import Chunk
+
+
+def chunk(
+    file: Annotated[
+        Path, typer.Argument(help="The file to cut: text, code, Markdown, HTML, PDF or a notebook.", show_default=False)
+    ],
+    chunker: ChunkerOption = ChunkerName.auto,
+    max_tokens: MaxTokens = 256,
+    overlap: Overlap = 0,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            help="cl100k_base, o200k_base, words, characters, a model, or a tokenizer.json; without it that of all-MiniLM-L6-v2.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Cut a file into chunks and print them with their places, without storing anything."""
+    with reporting(as_json=as_json, debug=debug):
+        from ragkit.load import load_file
+
+        document = load_file(file)
+        chunks = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap, tokenizer=tokenizer)(document)
+        places = line_ranges(document.text, chunks)
+        if as_json:
+            print_json([as_dict(piece) | {"lines": list(lines)} for piece, lines in zip(chunks, places, strict=True)])
+            return
+        out = console()
+        for piece, (first, last) in zip(chunks, places, strict=True):
+            headings = " > ".join(piece.metadata.get("headings", []))
+            out.print(
+                f"[{piece.index + 1}] lines {first}-{last}  characters {piece.start}-{piece.end}  {piece.n_tokens} tokens"
+                + (f"  {headings}" if headings else ""),
+                style="bold",
+                soft_wrap=True,
+            )
+            out.print(printable(piece.text.strip("\n")), soft_wrap=True)
+            out.print()
+        where = " of the extracted text" if document.metadata.get("extracted") else ""
+        say(f"{len(chunks)} chunks of {document.id}; lines and characters are those{where or ' of the file'}.")
+
+
+def as_dict(piece: Chunk) -> dict[str, Any]:
+    """A chunk as JSON."""
+    return {
+        "id": piece.id,
+        "doc_id": piece.doc_id,
+        "index": piece.index,
+        "start": piece.start,
+        "end": piece.end,
+        "n_tokens": piece.n_tokens,
+        "text": piece.text,
+        "context": piece.context,
+        "metadata": dict(piece.metadata),
+    }
+
+
+def line_ranges(text: str, chunks: list[Chunk]) -> list[tuple[int, int]]:
+    """First and last line of each chunk, counted from 1; a line end at a chunk's own end opens no further line."""
+    ranges, line, at = [], 1, 0
+    for piece in chunks:
+        if piece.start < at:
+            line -= text.count("\n", piece.start, at)
+        else:
+            line += text.count("\n", at, piece.start)
+        at = piece.start
+        ranges.append((line, line + piece.text.rstrip("\n").count("\n")))
+    return ranges
+
+
+def printable(text: str) -> str:
+    """Text that any terminal accepts: lone surrogates and control characters are shown as replacement characters."""
+    return "".join("\ufffd" if (ord(c) < 32 and c not in "\n\t") or c == "\x7f" or 0xD800 <= ord(c) < 0xE000 else c for c in text)

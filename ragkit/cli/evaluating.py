@@ -1,0 +1,81 @@
+"""``ragkit eval``: how well a labelled collection is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
+from ragkit.cli.output import Debug, Json, Mode, console, print_json, reporting, say
+from ragkit.weights import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ragkit.evaluate import Comparison
+
+
+def evaluate(
+    collection: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder in BEIR's layout: corpus.jsonl, queries.jsonl, qrels; spans and passages too.", show_default=False
+        ),
+    ],
+    mode: Annotated[
+        list[Mode] | None,
+        typer.Option("--mode", help="A mode to measure; may be repeated; without it all three.", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many results the rank metrics look at.")] = 10,
+    fetch_k: Annotated[int, typer.Option("--fetch-k", min=1, help="How many candidates each arm looks at.")] = 100,
+    model: Annotated[str, typer.Option("--model", help="The embedding model: a name or a folder.")] = DEFAULT_MODEL,
+    chunker: ChunkerOption = ChunkerName.recursive,
+    max_tokens: MaxTokens = 256,
+    overlap: Overlap = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Index a labelled collection in a temporary folder, ask its questions, and print the metrics.
+
+    nDCG, recall and MRR, with 95 % bootstrap intervals; for collections with evidence spans also character recall,
+    precision and intersection over union at equal numbers of returned tokens.
+    """
+    with reporting(as_json=as_json, debug=debug):
+        from ragkit.embed import TransformerEmbedder
+        from ragkit.evaluate import evaluate as measure
+        from ragkit.evaluate import load_collection
+
+        report = measure(
+            load_collection(collection),
+            chunker=make_chunker(chunker, max_tokens=max_tokens, overlap=overlap),
+            embedder=TransformerEmbedder(model),
+            modes=[one.value for one in mode or list(Mode)],
+            k=k,
+            fetch_k=fetch_k,
+            progress=True,
+        )
+        if as_json:
+            print_json(report.to_dict())
+            return
+        from rich.table import Table
+
+        header, rows = report.table()
+        table = Table(box=None, pad_edge=False)
+        for name in header:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*row)
+        out = console()
+        out.print(table)
+        for one in report.comparisons:
+            out.print(_sentence(one), soft_wrap=True)
+        say(
+            f"{report.collection}: {report.queries} questions, {report.documents} {report.unit}s in {report.chunks} chunks, "
+            f"model {report.model}. Brackets are 95 % intervals."
+        )
+        if report.unjudgeable:
+            say(f"{report.unjudgeable} judgements name ids that the collection lacks; they count as not found.")
+
+
+def _sentence(one: Comparison) -> str:
+    return f"{one.mode} - {one.other}, {one.metric}: {one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}], {one.verdict}"

@@ -1,0 +1,40 @@
+"""The examples run as they are, offline, and print what they promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: str, cwd: Path) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "net.md").write_text("# Network\n\nA request gives up after thirty seconds.\n")
+    (docs / "cats.txt").write_text("Cats sleep most of the day.\n")
+    printed = run("quickstart.py", "docs", "When does a request time out?", cwd=tmp_path)
+    assert "2 added, 0 replaced, 0 unchanged" in printed
+    assert "1. docs/net.md:" in printed
+    assert "bm25: rank 1" in printed
+
+
+def test_langchain_rag(tmp_path: Path) -> None:
+    printed = run("langchain_rag.py", cwd=tmp_path)
+    assert printed.startswith("[net.md:1]\nRequests time out after 30 seconds.")
+    assert "Answer: After 30 seconds [net.md:1]." in printed
+
+
+def test_every_example_is_run() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'run("{example.name}"' in here for example in EXAMPLES.glob("*.py"))
