@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
 Ids = NDArray[np.int32]
+#: What transformers can make a fast tokenizer of. Without any of them it makes one with an empty vocabulary, and no error.
+_OLD_VOCABULARIES = (
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "sentencepiece.model",
+)
 #: Encodings hold far more than ids; only this many live at once.
 _SLAB = 512
 
@@ -67,6 +76,8 @@ def tokenizer_digest(spec: ModelSpec, tokenizer: HuggingFaceTokenizer) -> str:
 
 
 def _converted(folder: Path) -> Any:
+    if not any((folder / name).is_file() for name in _OLD_VOCABULARIES):
+        raise FileNotFoundError(f"there is none of {', '.join(_OLD_VOCABULARIES)}")
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
