@@ -78,10 +78,11 @@ class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no type
     def __init__(self, query: Sequence[str], docs: Sequence[Sequence[str]], stats: TermStats, *, k1: float, b: float) -> None:
         # The parent's constructor would count statistics over these documents, so its fields are set instead.
         wanted = set(query)
-        self.k1, self.b, self.epsilon = k1, b, _EPSILON
+        # With k1 = 0, or an empty document at b = 1, the formula would divide 0 by 0 for terms a document lacks.
+        self.k1, self.b, self.epsilon = max(k1, 1e-12), b, _EPSILON
         self.corpus_size = len(docs)
         self.doc_freqs = [Counter(filter(wanted.__contains__, tokens)) for tokens in docs]
-        self.doc_len = [len(tokens) for tokens in docs]
+        self.doc_len = [max(len(tokens), 1) for tokens in docs]
         self.avgdl = stats.mean_length or 1.0
         self.idf = {term: _idf(stats, stats.df[term]) for term in wanted if term in stats.df}
 
