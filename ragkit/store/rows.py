@@ -42,6 +42,7 @@ class DocumentRows:
     vectors: Vectors = field(hash=False)
 
 
+_JSON = json.JSONEncoder(allow_nan=False).encode
 CHUNK_COLUMNS = [
     "id", "doc_id", "ordinal", "start", "end", "window_start", "window_end", "line_first", "line_last", "text", "context", "n_tokens", "metadata",
 ]  # fmt: skip
@@ -56,6 +57,10 @@ def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int
     chunks = [chunk for _, chunk in pairs]
     lines = [pair for document in documents for pair in document.lines]
     vectors = np.concatenate([document.vectors for document in documents]) if documents else np.empty((0, 0), np.float32)
+    metadata = [_JSON(chunk.metadata) for chunk in chunks]
+    # The chunks of a document mostly share their metadata. JSON is the key because 1, 1.0 and True are equal in Python.
+    known = {(chunk.doc_id, text): chunk for chunk, text in zip(chunks, metadata, strict=True)}
+    flattened = {key: facts(chunk.metadata, chunk.doc_id) for key, chunk in known.items()}
     columns: dict[str, Any] = {
         "id": [escape(chunk.id) for chunk in chunks],
         "doc_id": [escape(chunk.doc_id) for chunk in chunks],
@@ -71,8 +76,8 @@ def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int
         "text": [escape(chunk.text) for chunk in chunks],
         "context": [escape(chunk.context) for chunk in chunks],
         "n_tokens": [chunk.n_tokens for chunk in chunks],
-        "metadata": [json.dumps(chunk.metadata, allow_nan=False) for chunk in chunks],
-        "facts": [facts(chunk.metadata, chunk.doc_id) for chunk in chunks],
+        "metadata": metadata,
+        "facts": [flattened[chunk.doc_id, text] for chunk, text in zip(chunks, metadata, strict=True)],
         "lex": [escape(" ".join(tokens)) for document in documents for tokens in document.lex],
         "embed_key": [key for document in documents for key in document.keys],
         "added_at": [added_at] * len(chunks),
