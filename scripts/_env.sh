@@ -36,9 +36,9 @@ _ragkit_install() {
   for package in "$ragkit_root"/integrations/*/pyproject.toml; do
     [ -f "$package" ] && integrations+=(-e "$(dirname "$package")")
   done
-  # Dependency groups need pip 25.1; the pip that comes with Python is often older.
-  "$venv/bin/python" -m pip install --quiet --upgrade "pip>=25.1"
-  (cd "$ragkit_root" && "$venv/bin/python" -m pip install --quiet -c constraints.txt -e ".[all]" ${integrations[@]+"${integrations[@]}"} --group dev)
+  # Dependency groups need pip 25.1; the pip that comes with Python is often older. Twice quiet: errors only.
+  "$venv/bin/python" -m pip install --quiet --quiet --upgrade "pip>=25.1"
+  (cd "$ragkit_root" && "$venv/bin/python" -m pip install --quiet --quiet -c constraints.txt -e ".[all]" ${integrations[@]+"${integrations[@]}"} --group dev)
 }
 
 ragkit_env() {

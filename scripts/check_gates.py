@@ -61,6 +61,11 @@ def append(path: str, text: str) -> Callable[[Path], None]:
     return plant
 
 
+def page(language: str, block: str) -> Callable[[Path], None]:
+    """A page of documentation with one block."""
+    return append("docs/planted.md", f"# Planted\n\n```{language}\n{block}\n```\n")
+
+
 def ci(gate: str) -> tuple[str, ...]:
     """One gate of .ci/run, the same code that CI runs."""
     return (".ci/run", gate)
@@ -68,15 +73,15 @@ def ci(gate: str) -> tuple[str, ...]:
 
 def tests(*arguments: str) -> tuple[str, ...]:
     """The tests gate on the part of the suite that a fault concerns: the whole takes minutes."""
-    return ("scripts/test", "-q", "-x", "-p", "no:cacheprovider", *arguments)
+    return ("scripts/test", "-q", "-p", "no:cacheprovider", *arguments)
 
 
 IMPORTS = tests("tests/repo/test_import_cost.py")
 DOCS = tests("tests/repo/test_docs.py")
-LAWS = tests("tests/chunk/test_laws.py", "-k", "LAWS_SUBSET")
+LAWS = tests("tests/chunk/test_laws.py", "-k", "ids or deterministic")
 REQUIREMENTS = tests("tests/repo/test_requirements.py")
 NAMES = tests("tests/repo/test_public_names.py")
-README = tests("tests/repo/test_readme.py")
+PAGE = tests("tests/repo/test_readme.py", "-k", "planted")
 
 # Nothing here may look like the path it plants, or the gate that looks for such paths would find this file.
 MACHINE_PATH = "/".join(["", "home", "someone", "ragkit"])
@@ -90,8 +95,8 @@ FAULTS = [
     ),
     Fault(
         "no test is found",
-        tests("tests/repo/test_nothing.py"),
-        append("tests/repo/test_nothing.py", "# no tests\n"),
+        tests("tests/repo/test_planted.py"),
+        append("tests/repo/test_planted.py", "# no tests\n"),
         "no tests ran",
     ),
     Fault(
@@ -140,14 +145,9 @@ FAULTS = [
     ),
     Fault("a requirement without a pin", REQUIREMENTS, edit("constraints.txt", r"^tiktoken==.*\n", ""), "tiktoken"),
     Fault("an open range of torch", REQUIREMENTS, edit("constraints.txt", r"^torch==.*", "torch>=2.13"), "torch"),
+    Fault("a documented block that raises", PAGE, page("python", 'raise RuntimeError("it is planted")'), "it is planted"),
     Fault(
-        "a README block that raises", README, append("README.md", "\n```python\nraise RuntimeError('planted')\n```\n"), "planted"
-    ),
-    Fault(
-        "a README command that fails",
-        README,
-        append("README.md", "\n```sh\nragkit search --db nowhere.lance planted\n```\n"),
-        "nowhere.lance",
+        "a documented command that fails", PAGE, page("sh", "ragkit search --db nowhere.lance question"), "no database at nowhere"
     ),
     Fault("a dead link", DOCS, append("ARCHITECTURE.md", "\n[gone](docs/gone.md)\n"), "docs/gone.md"),
     Fault("a dead anchor", DOCS, append("ARCHITECTURE.md", "\n[gone](CONTRIBUTING.md#gone)\n"), "CONTRIBUTING.md#gone"),
@@ -259,10 +259,8 @@ def main(wanted: str) -> int:
         clean = copy(Path(scratch) / "clean")
         caches = Path(scratch) / "caches"
         caches.mkdir()
-        # A planted test file has no clean form.
-        for gate in dict.fromkeys(
-            fault.gate for fault in faults if not fault.gate[-1].endswith(("test_planted.py", "test_nothing.py"))
-        ):
+        # What looks only at a planted file has nothing to look at without it.
+        for gate in dict.fromkeys(fault.gate for fault in faults if "planted" not in fault.gate[-1]):
             begun = time.monotonic()
             status, output = run(clean, gate, caches)
             print(
