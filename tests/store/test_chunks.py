@@ -157,6 +157,7 @@ def test_other_handles_see_every_commit_at_once(tmp_path: Path, header: Header, 
         assert reader.term_stats().n_docs == number + 1
 
 
+@pytest.mark.filterwarnings("ignore:optimize")
 def test_a_reader_outlives_a_clean_up_elsewhere(tmp_path: Path, header: Header, make_rows: Any) -> None:
     """Another program compacts and drops every old file while this handle is open."""
     from datetime import timedelta
