@@ -12,6 +12,7 @@ import numpy as np
 from ragkit.errors import InvalidInputError, ModelNotFoundError
 from ragkit.seams import Offsets
 from ragkit.text.unicode import encodable
+from ragkit.text.words import WordCounts
 from ragkit.types import digest
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class HuggingFaceTokenizer:
     text are text. ``n_special`` defaults to the special tokens the model adds around one text.
     """
 
-    __slots__ = ("_blank_is_seam", "_space_starts_token", "backend", "n_special", "name")
+    __slots__ = ("_space_starts_token", "_words", "backend", "n_special", "name")
 
     def __init__(self, backend: Backend, *, name: str | None = None, n_special: int | None = None) -> None:
         from tokenizers import Tokenizer as Backend
@@ -41,7 +42,7 @@ class HuggingFaceTokenizer:
         settings.pop("padding", None)
         self.name = f"{name or 'huggingface'}@{digest(json.dumps(settings, sort_keys=True))[:12]}"
         self.n_special = copy.num_special_tokens_to_add(False) if n_special is None else n_special
-        self._blank_is_seam = _is_bert(settings)
+        self._words = WordCounts(self._encode) if _is_bert(settings) else None
         self._space_starts_token = _is_byte_level(settings)
 
     @classmethod
@@ -65,18 +66,22 @@ class HuggingFaceTokenizer:
         return [len(encoding) for encoding in encodings]
 
     def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
-        """Character offsets of the tokens' first characters, in the original text."""
-        encodings = self.backend.encode_batch([encodable(text) for text in texts], add_special_tokens=False)
+        """Character offsets of the tokens' first characters; inside a word of a BERT-like model, evenly spread."""
+        clean = [encodable(text) for text in texts]
+        return self._encode(clean) if self._words is None else self._words.starts_batch(clean)
+
+    def _encode(self, texts: Sequence[str]) -> list[Offsets]:
+        encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         return [np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[:, 0] for encoding in encodings]
 
     def additive_at(self, text: str, position: int, /) -> bool:
         """True beside a blank for BERT-like models, before a word's blank for byte-level ones, else never."""
-        if not (self._blank_is_seam or self._space_starts_token):
+        if self._words is None and not self._space_starts_token:
             return False
         if position <= 0 or position >= len(text):
             return True
         before, after = text[position - 1], text[position]
-        if self._blank_is_seam:
+        if self._words is not None:
             return before in " \n\t\r" or after in " \n\t\r"
         return after == " " and not before.isspace()
 
