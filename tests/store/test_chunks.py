@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,18 @@ def test_ids_used_twice_are_refused_before_anything_is_written(store: ChunkStore
     with pytest.raises(InvalidInputError, match="'a' occurs twice"):
         store.put([one, one])
     assert store.document_ids() == []
+
+
+def test_a_chunk_id_of_another_document_is_refused(store: ChunkStore, make_rows: Any) -> None:
+    """Ids of a careless chunker: the second document would take the first one's chunk away."""
+    first, second = make_rows("a", ["one"]), make_rows("b", ["two"])
+    store.put([first])
+    thief = replace(second, chunks=[replace(second.chunks[0], id=first.chunks[0].id)])
+    with pytest.raises(InvalidInputError, match="taken by the stored document 'a'"):
+        store.put([thief])
+    assert store.chunks_of("a") == list(first.chunks)
+    store.put([thief], remove=["a"])
+    assert store.document_ids() == ["b"]
 
 
 def test_nearest_is_by_cosine_and_a_batch_gives_the_same(store: ChunkStore, make_rows: Any) -> None:
