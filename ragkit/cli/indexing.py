@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +68,11 @@ def index(
     with reporting(as_json=as_json, debug=debug, on_interrupt="" if dry_run else _RESUME):
         from ragkit.load import load_folder
 
-        documents = load_folder(paths, root=root, include=include, exclude=exclude, on_error="collect")
+        # The database may lie inside a folder that is indexed; its own files are no documents.
+        place = Path(os.path.abspath(db))
+        inside = any(place.is_relative_to(os.path.abspath(path)) for path in paths)
+        left_out = [*(exclude or []), *([place.name] if inside else [])]
+        documents = load_folder(paths, root=root, include=include, exclude=left_out, on_error="collect")
         if dry_run:
             files = [path.as_posix() for path in documents.paths()]
             if as_json:

@@ -124,6 +124,13 @@ def test_dry_run_touches_nothing(place: Path) -> None:
     assert not (place / "dry.lance").exists()
 
 
+def test_the_database_is_not_indexed_itself(place: Path) -> None:
+    done = command("index", ".", "--db", "kb.lance", "--dry-run", "--json", cwd=place)
+    files = json.loads(done.stdout)["files"]
+    assert "docs/net.md" in files
+    assert not [file for file in files if "kb.lance" in file]
+
+
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """Three documents and two questions in BEIR's layout."""
