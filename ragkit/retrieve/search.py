@@ -108,9 +108,9 @@ class _Search:
             tier = self._fetch(limit, nearest)
             nearest = None
             formula = formula or self._formula(tier.scored)
-            self._rank(tier, formula(tier.scored), seen, hits)
+            self._rank(tier, formula(tier.scored), seen, hits, k)
             if len(hits) >= k or tier.exhausted:
-                return hits[:k]
+                return hits
             limit *= 2
 
     def _fetch(self, limit: int, nearest: Sequence[Candidate] | None) -> _Tier:
@@ -146,12 +146,14 @@ class _Search:
             return self.fusion.fit(first)
         return lambda scored: Shares(scored.dense, scored.bm25)
 
-    def _rank(self, tier: _Tier, shares: Shares, seen: set[str], hits: list[Hit]) -> None:
-        """Append the rows not seen before, each below everything of the tiers before."""
+    def _rank(self, tier: _Tier, shares: Shares, seen: set[str], hits: list[Hit], k: int) -> None:
+        """Append the rows not seen before, up to ``k`` in all, each below everything of the tiers before."""
         scores = shares.dense + shares.bm25
         ceiling = math.nextafter(hits[-1].score, -math.inf) if hits else math.inf
         above = math.inf
         for place in order(scores):
+            if len(hits) == k:
+                return
             row = tier.rows[place]
             if row.chunk.id in seen:
                 continue
