@@ -135,8 +135,19 @@ def load_encoder(
             f"{len(report.get('mismatched_keys') or ())} have another shape. Copy or download the model again."
         )
     model = model.eval().requires_grad_(False).to(place)
+    if place.type == "cpu" and dtype == "float32":
+        _lay_out_for_few_rows(model)
     pad = getattr(config, "pad_token_id", None)
     return Encoder(model, [part.to(place) for part in head], pooling=pooling, pad=0 if pad is None or pad < 0 else pad, dims=dims)
+
+
+def _lay_out_for_few_rows(model: nn.Module) -> None:
+    """Store every linear layer's weights input-major, which MKL multiplies twice as fast for the few rows of a query."""
+    import torch
+
+    for module in model.modules():
+        if type(module) is torch.nn.Linear:
+            module.weight.data = module.weight.data.t().contiguous().t()
 
 
 def _head_part(torch: Any, part: Dense | str) -> Any:
