@@ -26,7 +26,7 @@ MOST_CHARACTERS = 2_500_000
 QUESTIONS = [
     "What happens in a with statement when its body raises an exception?",
     "How can a test be stopped when it hangs and takes too long?",
-    "Which library guesses the character encoding of a file nobody declared?",
+    "How do I detect the character encoding of text from an unknown file?",
     "How do I show a progress bar while pandas applies a function?",
     "What is the difference between __getattr__ and __getattribute__?",
     "Where in ragkit may torch be imported, and what checks it?",
@@ -90,8 +90,11 @@ def machine_documents() -> tuple[list[Document], int]:
     size = left_out = 0
     for path in machine_files():
         document = load_file(path, root=ROOT)
+        # Shown as the id shows it: relative inside the repository, absolute elsewhere.
+        extra: dict[str, str] = {"source": document.id}
         if path.name == "METADATA":
-            document = replace(document, metadata={**document.metadata, "media_type": "text/markdown", "title": path.parent.stem})
+            extra |= {"media_type": "text/markdown", "title": path.parent.stem}
+        document = replace(document, metadata={**document.metadata, **extra})
         if document.text in seen:
             continue
         if size + len(document.text) > MOST_CHARACTERS:
