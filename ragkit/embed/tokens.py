@@ -62,7 +62,8 @@ def load_tokenizer(spec: ModelSpec, *, name: str, prompt: str) -> HuggingFaceTok
         ) from error
     if spec.lowercase:
         _lower(backend)
-    tokenizer = HuggingFaceTokenizer(backend, name=name)
+    source = path.read_text(encoding="utf-8") if path.is_file() and not spec.lowercase else None
+    tokenizer = HuggingFaceTokenizer(backend, name=name, source=source)
     tokenizer.n_special += len(tokenizer.backend.encode(encodable(prompt), add_special_tokens=False))
     return tokenizer
 

@@ -23,21 +23,23 @@ class HuggingFaceTokenizer:
     """A ``tokenizers.Tokenizer`` as a ragkit Tokenizer.
 
     ``backend`` is a private copy: its truncation and padding are cleared and strings such as ``[SEP]`` in a
-    text are text. ``n_special`` defaults to the special tokens the model adds around one text.
+    text are text. ``n_special`` defaults to the special tokens the model adds around one text. ``name`` ends in a digest
+    of ``source``, the text of the tokenizer's file: what the tokenizers library itself writes may differ by its version.
     """
 
     __slots__ = ("_space_starts_token", "_words", "backend", "n_special", "name")
 
-    def __init__(self, backend: Backend, *, name: str | None = None, n_special: int | None = None) -> None:
+    def __init__(
+        self, backend: Backend, *, name: str | None = None, n_special: int | None = None, source: str | None = None
+    ) -> None:
         from tokenizers import Tokenizer as Backend
 
-        source = backend.to_str()
-        copy = Backend.from_str(source)
+        copy = Backend.from_str(backend.to_str())
         copy.no_truncation()
         copy.no_padding()
         copy.encode_special_tokens = True
         self.backend: Backend = copy
-        settings: dict[str, Any] = json.loads(source)
+        settings: dict[str, Any] = json.loads(source or backend.to_str())
         settings.pop("truncation", None)
         settings.pop("padding", None)
         self.name = f"{name or 'huggingface'}@{digest(json.dumps(settings, sort_keys=True))[:12]}"
@@ -53,12 +55,13 @@ class HuggingFaceTokenizer:
         if not Path(path).is_file():
             raise ModelNotFoundError(f"No tokenizer file {str(path)!r}. Give the path of a tokenizer.json.")
         try:
-            backend = Backend.from_file(str(path))
+            source = Path(path).read_text(encoding="utf-8")
+            backend = Backend.from_str(source)
         except Exception as error:
             raise InvalidInputError(
                 f"{str(path)!r} is not a tokenizer.json that the tokenizers library reads: {error}"
             ) from error
-        return cls(backend, name=name, n_special=n_special)
+        return cls(backend, name=name, n_special=n_special, source=source)
 
     def count_batch(self, texts: Sequence[str], /) -> list[int]:
         """Exact token counts, special tokens left out."""
