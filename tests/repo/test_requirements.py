@@ -50,7 +50,8 @@ def test_every_import_is_declared_and_every_requirement_used(root: Path, project
     used = {module: {canonicalize_name(name) for name in providers.get(module, [module])} for module in imported(root)}
     undeclared = {module for module, names in used.items() if not names & declared(project)}
     assert not undeclared
-    assert not declared(project) - set().union(*used.values())
+    unused = declared(project) - set().union(*used.values())
+    assert not unused
 
 
 def test_constraints_pin_every_requirement(root: Path, project: dict):
