@@ -41,7 +41,9 @@ SCRIPTS = {
     "full width": "ＡＢＣ１２３",
     "beyond the basic plane": "𠮷野家 𝐛𝐨𝐥𝐝",
 }
-ANYTHING = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("aAzZ019_ \n.猫ไก가ー\u0301\u200d"), max_size=80)
+ANYTHING = st.text(
+    st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("aAzZ019_ \n.猫ไก가ー\u0301\u200d"), max_size=80
+)
 
 
 @given(ANYTHING | st.sampled_from(sorted(SCRIPTS.values())), ANALYZERS)
@@ -98,7 +100,11 @@ def test_identifiers(choice, expected):
 
 @pytest.mark.parametrize(
     ("choice", "expected"),
-    [("bigrams", ["東京", "京タ", "タワ", "ワー"]), ("both", ["東京", "京タ", "タワ", "ワー", "東", "京"]), ("words", ["東京タワー"])],
+    [
+        ("bigrams", ["東京", "京タ", "タワ", "ワー"]),
+        ("both", ["東京", "京タ", "タワ", "ワー", "東", "京"]),
+        ("words", ["東京タワー"]),
+    ],
 )
 def test_scripts_without_blanks(choice, expected):
     assert Analyzer(no_space=choice).tokens("東京タワー") == expected
@@ -132,14 +138,23 @@ def test_long_words_become_several_tokens_and_none_is_lost():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"identifiers": "all"}, {"no_space": ""}, {"stop_words": "the"}, {"stop_words": (1,)}, {"stem": "klingon"}, {"max_length": 3}],
+    [
+        {"identifiers": "all"},
+        {"no_space": ""},
+        {"stop_words": "the"},
+        {"stop_words": (1,)},
+        {"stem": "klingon"},
+        {"max_length": 3},
+    ],
 )
 def test_unknown_choices_are_refused_by_name(bad):
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         Analyzer(**bad)
 
 
-@pytest.mark.parametrize("recipe", ["", "{}", "[]", "null", '{"kind":"words","version":99}', '{"kind":"words","version":1,"x":2}'])
+@pytest.mark.parametrize(
+    "recipe", ["", "{}", "[]", "null", '{"kind":"words","version":99}', '{"kind":"words","version":1,"x":2}']
+)
 def test_recipes_of_others_are_refused(recipe):
     with pytest.raises(InvalidInputError, match="recipe"):
         Analyzer.from_recipe(recipe)

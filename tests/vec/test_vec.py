@@ -56,7 +56,9 @@ def test_scales_are_finite_and_never_turn_an_order_around(normalize, scores, oth
         assert (np.diff(scaled[np.argsort(values, kind="stable")]) >= 0).all()
 
 
-@given(st.lists(st.floats(-100, 100).map(lambda score: round(score, 3)), min_size=2, max_size=40).filter(lambda s: len(set(s)) > 1))
+@given(
+    st.lists(st.floats(-100, 100).map(lambda score: round(score, 3)), min_size=2, max_size=40).filter(lambda s: len(set(s)) > 1)
+)
 def test_scales_are_what_their_names_say(scores):
     assert fit_scale(scores, "minmax")([min(scores), max(scores)]) == pytest.approx([0, 1])
     assert fit_scale(scores, "tmm", floor=-200.0)([-200, max(scores)]) == pytest.approx([0, 1])
