@@ -1,17 +1,18 @@
-"""The laws of chunking as one check that anyone can run on any chunker.
+"""The laws of chunking as checks that anyone can run on any chunker.
 
-``check_chunks`` looks at a text and the spans a chunker made of it and lists every law they break. It knows
-nothing about how the chunks were made; ``count`` is the real tokenizer's own count.
+``check_chunks`` looks at a text and the chunks made of it and lists every law they break. It knows nothing about how the
+chunks were made; ``count`` is the real tokenizer's own count. ``ragkit.testing.conformance`` asks the same questions of
+chunkers that are not ours, on texts that break chunkers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import regex
 
-from ragkit.types import Chunk, Document
+from ragkit.types import Chunk, Document, Span
 
 Count = Callable[[Sequence[str]], list[int]]
 
@@ -31,7 +32,7 @@ def check_chunks(document: Document, chunks: Sequence[Chunk], count: Count, *, l
     broken: list[str] = []
     counts = count([chunk.text for chunk in chunks])
     for place, (chunk, tokens) in enumerate(zip(chunks, counts, strict=True)):
-        if not 0 <= chunk.start < chunk.end <= len(text) or text[chunk.start : chunk.end] != chunk.text:
+        if not is_slice(text, chunk.text, chunk.start, chunk.end) or not chunk.text:
             broken.append(f"chunk {place}: text is not the slice at [{chunk.start}, {chunk.end})")
         if tokens > limit:
             broken.append(f"chunk {place}: {tokens} tokens, limit {limit}")
@@ -39,14 +40,14 @@ def check_chunks(document: Document, chunks: Sequence[Chunk], count: Count, *, l
             broken.append(f"chunk {place}: n_tokens says {chunk.n_tokens}, counted {tokens}")
         if chunk.index != place:
             broken.append(f"chunk {place}: index is {chunk.index}")
-    if chunks[0].start != 0 or chunks[-1].end != len(text):
-        broken.append(f"covers [{chunks[0].start}, {chunks[-1].end}) of {len(text)} characters")
+    spans = [chunk.span for chunk in chunks]
+    broken += [f"characters [{start}, {end}) are in no chunk" for start, end in gaps(len(text), spans)]
     shared = [text[b.start : a.end] for a, b in pairwise(chunks)]
     for place, (a, b) in enumerate(pairwise(chunks)):
-        if not (a.start < b.start and a.end < b.end and b.start <= a.end):
+        if not (a.start < b.start and a.end < b.end):
             broken.append(f"chunks {place} and {place + 1}: [{a.start}, {a.end}) then [{b.start}, {b.end})")
-        if not overlap and b.start != a.end:
-            broken.append(f"chunks {place} and {place + 1}: text lost or repeated without overlap")
+        if not overlap and b.start < a.end:
+            broken.append(f"chunks {place} and {place + 1}: text repeated without overlap")
     if overlap:
         broken += [
             f"chunks {place} and {place + 1} share {tokens} tokens, at most {overlap} asked"
@@ -55,14 +56,33 @@ def check_chunks(document: Document, chunks: Sequence[Chunk], count: Count, *, l
         ]
     if len({chunk.id for chunk in chunks}) != len(chunks):
         broken.append("two chunks share an id")
-    return broken + _cut_clusters(text, chunks, count, limit)
-
-
-def _cut_clusters(text: str, chunks: Sequence[Chunk], count: Count, limit: int) -> list[str]:
-    edges = {chunk.start for chunk in chunks} | {chunk.end for chunk in chunks}
-    broken: list[str] = []
-    for match in regex.finditer(r"\X", text):
-        start, end = match.span()
-        if end - start > 1 and any(at in edges for at in range(start + 1, end)) and count([match.group()])[0] <= limit:
-            broken.append(f"grapheme cluster {match.group()!r} at {start} is cut")
+    broken += [
+        f"grapheme cluster {text[start:end]!r} at {start} is cut" for start, end in cut_clusters(text, spans, count, limit=limit)
+    ]
     return broken
+
+
+def is_slice(text: str, piece: str, start: int, end: int) -> bool:
+    """Whether ``piece`` is ``text[start:end]``, with offsets inside the text."""
+    return 0 <= start <= end <= len(text) and text[start:end] == piece
+
+
+def gaps(length: int, spans: Sequence[Span]) -> Iterator[Span]:
+    """The ranges of ``[0, length)`` that no span covers, for spans in the order of the text."""
+    reach = 0
+    for start, end in [*spans, Span(length, length)]:
+        if start > reach:
+            yield Span(reach, start)
+        reach = max(reach, end)
+
+
+def cut_clusters(text: str, spans: Sequence[Span], count: Count, *, limit: int) -> list[Span]:
+    """The grapheme clusters (UAX 29) that an edge of a span cuts, without those that alone exceed ``limit`` tokens."""
+    edges = {start for start, _ in spans} | {end for _, end in spans}
+    cut = [
+        Span(*match.span())
+        for match in regex.finditer(r"\X", text)
+        if match.end() - match.start() > 1 and any(at in edges for at in range(match.start() + 1, match.end()))
+    ]
+    counts = count([text[start:end] for start, end in cut]) if cut else []
+    return [span for span, tokens in zip(cut, counts, strict=True) if tokens <= limit]
