@@ -93,7 +93,9 @@ class Document:
         elif not isinstance(self.id, str):
             raise InvalidInputError(f"Document id is {self.id!r} ({type(self.id).__name__}); ids are str. Use str(id).")
         if not isinstance(self.metadata, Mapping):
-            raise InvalidInputError(f"Document metadata is {type(self.metadata).__name__}; it must be a mapping of str to JSON values.")
+            raise InvalidInputError(
+                f"Document metadata is {type(self.metadata).__name__}; it must be a mapping of str to JSON values."
+            )
         _check_json(self.metadata, "metadata")
         object.__setattr__(self, "metadata", dict(self.metadata))
 

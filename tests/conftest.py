@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # The encodings lie inside a wheel of the test group; tiktoken itself would download them.
 os.environ.setdefault(
-    "TIKTOKEN_CACHE_DIR", str(Path(find_spec("llama_index").submodule_search_locations[0]) / "core" / "_static" / "tiktoken_cache")
+    "TIKTOKEN_CACHE_DIR",
+    str(Path(find_spec("llama_index").submodule_search_locations[0]) / "core" / "_static" / "tiktoken_cache"),
 )
 
 settings.register_profile(
