@@ -9,6 +9,7 @@ import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
 from ragkit.cli.output import Debug, Json, console, print_json, reporting, say
+from ragkit.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from ragkit.types import Chunk
@@ -29,18 +30,34 @@ def chunk(
             show_default=False,
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write a page that shows the chunks in the text, to this .html file (replaced if it is there).",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Cut a file into chunks and print them with their places, without storing anything."""
+    if html is not None and html.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"{html} does not end in .html; name a page to write.", param_hint="--html")
     with reporting(as_json=as_json, debug=debug):
         from ragkit.load import load_file
 
         document = load_file(file)
         chunks = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap, tokenizer=tokenizer)(document)
         places = line_ranges(document.text, chunks)
+        if html is not None:
+            from ragkit.cli.chunk_page import chunk_page
+
+            page = chunk_page(document, chunks, places, chunker=chunker.value, max_tokens=max_tokens, overlap=overlap)
+            write_page(html, page, source=file)
         if as_json:
             print_json([as_dict(piece) | {"lines": list(lines)} for piece, lines in zip(chunks, places, strict=True)])
+        if as_json or html is not None:
             return
         out = console()
         for piece, (first, last) in zip(chunks, places, strict=True):
@@ -55,6 +72,17 @@ def chunk(
             out.print()
         where = " of the extracted text" if document.metadata.get("extracted") else ""
         say(f"{len(chunks)} chunks of {document.id}; lines and characters are those{where or ' of the file'}.")
+
+
+def write_page(path: Path, page: str, *, source: Path) -> None:
+    """Write the page and say so. Raises InvalidInputError when it cannot be written or would replace ``source``."""
+    if path.exists() and path.samefile(source):
+        raise InvalidInputError(f"--html {path} is the file to cut, and would be lost. Give the page another name.")
+    try:
+        path.write_text(page, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InvalidInputError(f"--html {path} cannot be written: {error.strerror}. Check the folder.") from error
+    say(f"Written to {path}; open it in a browser.")
 
 
 def as_dict(piece: Chunk) -> dict[str, Any]:

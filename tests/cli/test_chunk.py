@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from ragkit import __version__
+from ragkit import Document, __version__
+from ragkit.chunk import FixedChunker
+from ragkit.cli.chunk_page import chunk_page, shown
+from ragkit.cli.chunking import line_ranges
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TEXT = "# Top\n\nFirst words here.\n\n## Inner\n\n" + "More words to read here. " * 30
@@ -143,3 +150,115 @@ def test_any_text_can_be_printed(run: Run, tmp_path: Path) -> None:
         json.loads(run("chunk", "odd.txt", "--tokenizer", "words", "--json").stdout)[0]["text"]
         == "bell \x07 and \x1b[31mred\x1b[0m"
     )
+
+
+HOSTILE = (
+    '# Top </div><script>alert(1)</script>\r\n\r\n<!-- & &amp; ]]> </script> "quoted" \x0c \u2028 \U0001f469\U0001f3fe \r alone\n\n'
+    "## Inner <b>\n\n" + "More <i>words</i> to read here. " * 40
+)
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Page(HTMLParser):
+    """What a page shows: the text, by the chunks that hold it, and every tag."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.data, self.chunks = "", "", dict[int, str]()
+        self._depth, self._held = 0, range(0)
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if given.get("id") == "text" or self._depth:
+            self._depth += 1
+        if "data-first" in given:
+            self._held = range(int(given["data-first"] or 0), int(given["data-last"] or 0) + 1)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth -= bool(self._depth)
+        self._held = range(0)
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self.text += data
+            for place in self._held:
+                self.chunks[place] = self.chunks.get(place, "") + data
+        elif self.tags[-1:] == [("script", {"type": "application/json", "id": "data"})]:
+            self.data += data
+
+
+@pytest.mark.parametrize("overlap", ["0", "15"])
+def test_the_page_holds_every_chunk_and_nothing_else(run: Run, tmp_path: Path, overlap: str) -> None:
+    (tmp_path / "hostile.md").write_bytes(HOSTILE.encode())
+    options = ("chunk", "hostile.md", "--max-tokens", "30", "--overlap", overlap, "--tokenizer", "words", "--json")
+    done = run(*options, "--html", "out.html")
+    assert done.returncode == 0
+    chunks = json.loads(done.stdout)
+    source = (tmp_path / "out.html").read_bytes().decode()
+    page = Page(source)
+    assert page.text == shown(HOSTILE)
+    assert [page.chunks[at] for at in range(len(page.chunks))] == [shown(chunk["text"]) for chunk in chunks]
+    told = json.loads(page.data)
+    assert [(row["span"], row["lines"], row["tokens"]) for row in told] == [
+        ([c["start"], c["end"]], c["lines"], c["n_tokens"]) for c in chunks
+    ]
+    assert told[-1]["metadata"] == {"headings": " \u203a ".join(chunks[-1]["metadata"]["headings"])}
+    stops = [given for _, given in page.tags if "data-number" in given]
+    assert [given["id"] for given in stops] == [f"c{n + 1}" for n in range(len(chunks))]
+    assert all(given["tabindex"] == "0" for given in stops)
+    assert sum(tag == "script" for tag, _ in page.tags) == 2
+    assert not [given for _, given in page.tags if "src" in given or "href" in given]
+    assert not re.search(r"url\(|@import|https?:", source)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on the PATH")
+def test_a_real_browser_shows_every_chunk(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hostile.md").write_bytes(HOSTILE.encode())
+    run("chunk", "hostile.md", "--max-tokens", "30", "--overlap", "15", "--tokenizer", "words", "--html", "out.html")
+    written = Page((tmp_path / "out.html").read_bytes().decode())
+    # The page looks at itself: what the parser of the browser made of the text, and that its script runs.
+    probe = """<script>
+    document.getElementById("c2").focus();
+    const probe = document.createElement("output");
+    probe.id = "probe";
+    probe.textContent = JSON.stringify([document.getElementById("text").textContent, parts.map(list => list.map(p => p.textContent).join("")),
+      document.querySelector("#panel h2").textContent]);
+    document.body.append(probe);
+    </script></body>"""
+    page = (tmp_path / "out.html").read_bytes().decode().replace("</body>", probe)
+    (tmp_path / "probe.html").write_bytes(page.encode())
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--dump-dom", (tmp_path / "probe.html").as_uri()], capture_output=True, timeout=90, check=True
+    )
+    found = re.search(r'<output id="probe">(.*?)</output>', done.stdout.decode(), re.DOTALL)
+    assert found, "the script did not run"
+    text, chunks, head = json.loads(html.unescape(found.group(1)))
+    assert text == written.text == shown(HOSTILE)
+    assert chunks == [written.chunks[at] for at in range(len(written.chunks))]
+    assert head == f"Chunk 2 of {len(chunks)}"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "nul \x00 half \ud800 </script><script> " * 20])
+def test_any_text_makes_a_page(text: str) -> None:
+    document = Document(text, id="<b>&")
+    chunks = FixedChunker(20, tokenizer="words")(document)
+    source = chunk_page(document, chunks, line_ranges(text, chunks), chunker="fixed", max_tokens=20, overlap=0)
+    page = Page(source.encode().decode())
+    assert page.text == shown(text)
+    assert len(json.loads(page.data)) == len(chunks)
+    assert not [tag for tag, _ in page.tags if tag == "b"]
+
+
+def test_the_page_replaces_no_source(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.html").write_text("<p>words</p>")
+    done = run("chunk", "own.html", "--tokenizer", "words", "--html", "own.html")
+    assert (done.returncode, (tmp_path / "own.html").read_text()) == (1, "<p>words</p>")
+    assert "would be lost" in done.stderr
+    assert run("chunk", "own.html", "--html", "out.md").returncode == 2
+    assert "cannot be written" in run("chunk", "own.html", "--tokenizer", "words", "--html", "gone/out.html").stderr
