@@ -244,6 +244,25 @@ def test_a_real_browser_shows_every_chunk(run: Run, tmp_path: Path) -> None:
     assert head == f"Chunk 2 of {len(chunks)}"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        (
+            "code",
+            "class Part:\n    def step(self):\n        return 1\n\n\ndef other():\n    return 2\n",
+            {"scope": ["Part", "step"]},
+        ),
+        ("json", '{"a": {"b": [1, 2, 3]}, "c": [4, 5, 6]}', {"pointer": "/a/b"}),
+    ],
+)
+def test_code_and_json(run: Run, tmp_path: Path, name: str, text: str, found: dict[str, object]) -> None:
+    file = f"file.{'py' if name == 'code' else 'json'}"
+    (tmp_path / file).write_text(text)
+    done = run("chunk", file, "--chunker", name, "--max-tokens", "10", "--tokenizer", "words", "--json")
+    assert done.returncode == 0, done.stderr
+    assert any(found.items() <= chunk["metadata"].items() for chunk in json.loads(done.stdout)), done.stdout
+
+
 @pytest.mark.parametrize("text", ["", " \n", "nul \x00 half \ud800 </script><script> " * 20])
 def test_any_text_makes_a_page(text: str) -> None:
     document = Document(text, id="<b>&")
