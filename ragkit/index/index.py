@@ -17,6 +17,7 @@ from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
 from ragkit.index.ingest import Counts, Ingest
+from ragkit.index.queries import query_vectors
 from ragkit.index.reports import AddReport, IndexStats
 from ragkit.lexical import Analyzer
 from ragkit.progress import progress as progress_bar
@@ -248,10 +249,11 @@ class Index:
         ``mode`` is "dense" (cosine), "bm25" or "hybrid" (both, fused). Each arm gives ``fetch_k`` candidates whatever
         ``k`` is, so a smaller ``k`` gives the beginning of a larger one. ``where`` filters by metadata before the arms
         choose; ``ragkit.store.compile_where`` tells its language. ``rerank`` gets the query and the best
-        max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew.
+        max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew. A query beyond
+        the model's window is read in several windows, whose vectors are averaged; nothing of it is dropped.
 
         Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1;
-        FilterError; TextTooLongError for a query beyond the model's window; StoreError.
+        FilterError; StoreError.
         """
         return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)[0]
 
@@ -311,7 +313,7 @@ class Index:
         tokens = [[] if mode == "dense" else self.analyzer.tokens(query) for query in queries]
         dense = mode in ("dense", "hybrid")
         if len(queries) == 1:
-            vector = self.embedder.embed_query(queries[0]) if dense else None
+            vector = query_vectors(self.embedder, queries)[0] if dense else None
             found = [
                 run_search(
                     self._store,
@@ -325,7 +327,7 @@ class Index:
                 )
             ]
         else:
-            vectors = self.embedder.embed_queries(queries) if dense else None
+            vectors = query_vectors(self.embedder, queries) if dense else None
             found = run_searches(
                 self._store,
                 query_vectors=vectors,

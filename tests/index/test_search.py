@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ragkit import Document, Hit, Index
+from ragkit.chunk import RecursiveChunker
 from ragkit.errors import FilterError, InvalidInputError, StoreError
 from ragkit.retrieve import Rrf
 from ragkit.testing.embedders import HashEmbedder
@@ -154,3 +155,14 @@ def test_the_real_model_is_rebuilt_from_its_card(tmp_path: Path, minilm: Any) ->
     assert reopened.search("pets at home") == expected
     assert expected[0].chunk.doc_id == "cat"
     assert reopened.add(Document("Stocks fell on Friday.", id="market")).unchanged == 1
+
+
+def test_a_question_beyond_the_window_is_read_in_several(tmp_path: Path) -> None:
+    embedder = HashEmbedder(window=16)
+    index = Index(tmp_path / "kb", chunker=RecursiveChunker(max_tokens=16), embedder=embedder)
+    index.add([Document("apples and pears", id="fruit"), Document("hammers and nails", id="tools")])
+    filler = "zzz yyy xxx www. " * 30
+    assert index.search(filler + "Where are hammers, nails, hammers?", k=1, mode="dense")[0].chunk.doc_id == "tools"
+    assert index.search_many(["apples", filler + "hammers nails."], k=1, mode="dense")[1][0].chunk.doc_id == "tools"
+    short = index.search("apples", k=2, mode="dense")
+    assert [hit.score for hit in short] == [hit.score for hit in index.search_many(["apples", filler], k=2, mode="dense")[0]]

@@ -1,0 +1,42 @@
+"""Questions to vectors, whatever their length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ragkit.chunk import SentenceChunker
+from ragkit.seams import Embedder, Vectors
+from ragkit.types import Document
+
+
+def query_vectors(embedder: Embedder, queries: Sequence[str]) -> Vectors:
+    """``(n, dim)`` unit rows, one per question.
+
+    A question beyond the model's window is cut into sentences and embedded in as few windows as hold it; its vector is
+    the mean of theirs, weighted by tokens (parallel windows, Zhu et al., "LongEmbed", 2024). Nothing of it is dropped. Without
+    the model's own tokenizer the model itself judges the length.
+    """
+    tokenizer, window = embedder.tokenizer, embedder.card.window
+    if tokenizer is None:
+        return embedder.embed_queries(queries)
+    prompt = embedder.card.query_prompt
+    reserve = tokenizer.n_special + (tokenizer.count_batch([prompt])[0] if prompt else 0)
+    counts = tokenizer.count_batch(queries)
+    if max(counts, default=0) + reserve <= window:
+        return embedder.embed_queries(queries)
+    chunker = SentenceChunker(window, tokenizer=tokenizer, reserve=reserve)
+    pieces: list[str] = []
+    weights: list[int] = []
+    owners: list[int] = []
+    for place, (query, count) in enumerate(zip(queries, counts, strict=True)):
+        parts = [(query, count)] if count + reserve <= window else [(c.text, c.n_tokens) for c in chunker(Document(query))]
+        pieces += [text for text, _ in parts]
+        weights += [max(1, tokens) for _, tokens in parts]
+        owners += [place] * len(parts)
+    vectors = embedder.embed_queries(pieces)
+    sums = np.zeros((len(queries), vectors.shape[1]), np.float32)
+    np.add.at(sums, owners, vectors * np.asarray(weights, np.float32)[:, None])
+    unit: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return unit
