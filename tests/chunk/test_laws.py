@@ -172,9 +172,14 @@ def test_the_tokenizer_given_is_not_changed() -> None:
     assert shipped.to_str() == before
 
 
-def test_adding_text_at_one_end_leaves_far_chunks_alone() -> None:
-    text = TEXTS["prose with blank ends"] * 5
-    chunker = RecursiveChunker(64, tokenizer="words")
-    before = {c.text for c in chunker(Document(text))}
-    after = [c.text for c in chunker(Document("A new first paragraph, with words of its own.\n\n" + text))]
-    assert sum(body not in before for body in after) < 0.1 * len(after)
+@pytest.mark.parametrize("kind", [SentenceChunker, RecursiveChunker, MarkdownChunker])
+@pytest.mark.parametrize("place", ["start", "middle"])
+def test_an_edit_moves_only_the_chunks_around_it(kind: type[Engine], place: str) -> None:
+    paragraphs = pathological(400_000)["prose with blank ends"].split("\n\n")
+    chunker = kind(64, tokenizer="words")
+    before = {chunk.text for chunk in chunker(Document("\n\n".join(paragraphs)))}
+    at = 0 if place == "start" else len(paragraphs) // 2
+    paragraphs[at] += " A sentence that was not there before, with several words of its own."
+    after = [chunk.text for chunk in chunker(Document("\n\n".join(paragraphs)))]
+    assert len(after) > 500
+    assert sum(body not in before for body in after) < 0.02 * len(after)
