@@ -41,31 +41,19 @@ def _slices(text: str, tokenizer: Tokenizer) -> Iterator[tuple[int, int, bool]]:
             yield start, length, True
             return
         last = min(start + _SLICE * _PATIENCE, length)
-        seam = _last_seam(text, start + _SLICE // 2, end, tokenizer) or _first_seam(text, end, last, tokenizer)
+        seam = _seam(text, start + _SLICE // 2, end, tokenizer, last=True) or _seam(text, end, last, tokenizer, last=False)
         yield start, seam or last, seam is not None or last == length
         start = seam or last
 
 
-def _last_seam(text: str, low: int, high: int, tokenizer: Tokenizer) -> int | None:
+def _seam(text: str, low: int, high: int, tokenizer: Tokenizer, *, last: bool) -> int | None:
+    """The last, or first, place in ``[low, high)`` that the tokenizer vouches for; line ends before blanks."""
     for mark, shift in (("\n", 1), (" ", 0)):
-        position = high
+        position = high if last else low - 1
         for _ in range(64):
-            position = text.rfind(mark, low, position)
+            position = text.rfind(mark, low, position) if last else text.find(mark, position + 1, high)
             if position < 0:
                 break
             if tokenizer.additive_at(text, position + shift):
                 return position + shift
-    return None
-
-
-def _first_seam(text: str, low: int, high: int, tokenizer: Tokenizer) -> int | None:
-    for mark, shift in ((" ", 0), ("\n", 1)):
-        position = low
-        for _ in range(64):
-            position = text.find(mark, position, high)
-            if position < 0:
-                break
-            if tokenizer.additive_at(text, position + shift):
-                return position + shift
-            position += 1
     return None
