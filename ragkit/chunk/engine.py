@@ -100,14 +100,16 @@ class Engine:
 
     def __call__(self, document: Document, /) -> list[Chunk]:
         """The chunks of one document, in order."""
-        if not isinstance(document, Document):
-            raise InvalidInputError(f"A chunker takes a Document, not {type(document).__name__}. Wrap the text: Document(text).")
-        return list(self._chunks(document))
+        return list(self.stream([document]))
 
     def stream(self, documents: Iterable[Document], /) -> Iterator[Chunk]:
-        """The chunks of many documents, lazily, one document in memory at a time."""
+        """The chunks of many documents, lazily: neither the documents nor the chunks are gathered."""
         for document in documents:
-            yield from self(document)
+            if not isinstance(document, Document):
+                raise InvalidInputError(
+                    f"A chunker takes a Document, not {type(document).__name__}. Wrap the text: Document(text)."
+                )
+            yield from self._chunks(document)
 
     def _chunks(self, document: Document) -> Iterator[Chunk]:
         text, doc_id, recipe, limit = document.text, document.id, self.recipe, self._limit
