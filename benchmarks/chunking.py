@@ -3,8 +3,8 @@
     python benchmarks/chunking.py [--megabytes 1.1] [--rounds 5] [--json]
 
 Every contender cuts the same text at 128 tokens without overlap. Rounds are interleaved, so that a slow moment of the
-machine hits all alike; caches that peers keep between texts are cold, because every round has a text of its own. Ratios
-are medians over the rounds; absolute times are noise. Peers that are not installed are left out and named.
+machine hits all alike; every round has a text and contenders of its own, so that nobody's memory of earlier texts helps.
+Ratios are medians over the rounds; absolute times are noise. Peers that are not installed are left out and named.
 """
 
 from __future__ import annotations
@@ -89,15 +89,14 @@ def contenders(missing: list[str]) -> Iterator[tuple[str, Contender]]:
 
     yield "floor: tiktoken, one thread", encoding.encode_ordinary
     yield "floor: MiniLM, 4 kB pieces with offsets", lambda text: [e.offsets for e in floor.encode_batch(pieces(text))]
-    cl100k, minilm = TiktokenTokenizer(encoding), HuggingFaceTokenizer(fresh(), name="minilm")
     for name, kind in (
         ("fixed", FixedChunker),
         ("sentence", SentenceChunker),
         ("recursive", RecursiveChunker),
         ("markdown", MarkdownChunker),
     ):
-        yield f"ragkit {name} cl100k", ours(kind(LIMIT, tokenizer=cl100k))
-        yield f"ragkit {name} MiniLM", ours(kind(LIMIT, tokenizer=minilm, reserve=0))
+        yield f"ragkit {name} cl100k", ours(kind(LIMIT, tokenizer=TiktokenTokenizer(encoding)))
+        yield f"ragkit {name} MiniLM", ours(kind(LIMIT, tokenizer=HuggingFaceTokenizer(fresh(), name="minilm"), reserve=0))
     try:
         import chonkie
 
@@ -179,13 +178,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     missing: list[str] = []
-    runners = dict(contenders(missing))
     rounds = texts(int(options.megabytes * 1e6), options.rounds)
-    for run in runners.values():
-        run(rounds[0][:20_000])
-    speeds: dict[str, list[float]] = {name: [] for name in runners}
+    speeds: dict[str, list[float]] = {name: [] for name, _ in contenders(missing)}
     for number, text in enumerate(rounds, 1):
-        for name, run in runners.items():
+        for name, run in contenders([]):
+            run("A few words to warm up. " * 40)
             if sys.stderr.isatty():
                 print(f"\rround {number}/{len(rounds)}  {name:45}", end="", file=sys.stderr)
             begun = time.perf_counter()
