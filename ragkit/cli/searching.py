@@ -53,7 +53,7 @@ def search(
         out = console()
         for hit in hits:
             _print_hit(out, hit, question)
-        say(f"{len(hits)} hits in {db}." if hits else f"Nothing in {db} matches.")
+        say(f"{len(hits)} hit{'s' * (len(hits) != 1)} in {db}." if hits else f"Nothing in {db} matches.")
 
 
 def parse_where(text: str | None) -> dict[str, Any] | None:
