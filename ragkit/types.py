@@ -106,11 +106,47 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How a chunk becomes a vector and words, where that is more than "encode the window, pool the span".
+
+    ``plain`` in [0, 1] is the share of the vector its text has when read alone, the rest being read with context
+    and window: ``v = unit(plain * alone + (1 - plain) * situated)``. ``document``, at least 0, adds that much of
+    the mean of all its document's chunk vectors: ``unit(v + document * mean)``. A window longer than the model's is
+    read in passes of ``window`` tokens (0: as many as the model takes; special tokens, prompt and context included),
+    neighbours sharing ``overlap`` tokens of text. ``lexical`` says whether BM25 reads the context too.
+
+    Raises InvalidInputError for values out of range.
+    """
+
+    plain: float = 0.0
+    document: float = 0.0
+    window: int = 0
+    overlap: int = 0
+    lexical: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.plain <= 1.0:
+            raise InvalidInputError(f"plain is {self.plain!r}; it is a share between 0 (context only) and 1 (text alone).")
+        if not 0.0 <= self.document < math.inf:
+            raise InvalidInputError(f"document is {self.document!r}; it is the weight of the document's mean vector, at least 0.")
+        for name, value in (("window", self.window), ("overlap", self.overlap)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise InvalidInputError(f"{name} is {value!r}; it is a whole number of tokens, at least 0.")
+        if self.window and self.overlap >= self.window:
+            raise InvalidInputError(f"overlap is {self.overlap} and window {self.window}; windows must advance. Lower overlap.")
+
+
+#: Encode the window with its context, pool the span.
+AS_IT_STANDS = Encoding()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """Four facts about a document: a span, the window a model may read, its context, and its place.
 
     ``text`` is ``document.text[start:end]``, always. ``window`` holds the characters a model sees while it
-    encodes the span; ``context`` situates the chunk and is never part of its text. ``n_tokens`` counts
+    encodes the span; ``context`` situates the chunk and is never part of its text; ``encoding`` says what share
+    they have in the vector. ``n_tokens`` counts
     ``text`` with the chunker's tokenizer, without special tokens. ``id`` depends only on document id, recipe,
     span and text.
     """
@@ -124,6 +160,7 @@ class Chunk:
     index: int
     n_tokens: int
     context: str = ""
+    encoding: Encoding = AS_IT_STANDS
     metadata: Metadata = field(default_factory=dict, hash=False)
 
     @property

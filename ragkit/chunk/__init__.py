@@ -5,11 +5,14 @@ from ragkit.chunk.code import CodeChunker
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.html import HtmlChunker
 from ragkit.chunk.json import JsonChunker
+from ragkit.chunk.late import Late
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.chunk.markdown import MarkdownChunker
+from ragkit.chunk.pipeline import Pipeline, Step
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.recipes import from_recipe
 from ragkit.chunk.semantic import SemanticChunker
+from ragkit.chunk.situate import Situate, Situator
 
 __all__ = [
     "AutoChunker",
@@ -18,11 +21,16 @@ __all__ = [
     "FixedChunker",
     "HtmlChunker",
     "JsonChunker",
+    "Late",
     "Layout",
     "MarkdownChunker",
+    "Pipeline",
     "RecursiveChunker",
     "SemanticChunker",
     "SentenceChunker",
+    "Situate",
+    "Situator",
+    "Step",
     "from_recipe",
     "make_layout",
 ]

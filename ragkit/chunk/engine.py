@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ragkit.chunk.layout import Layout
 from ragkit.chunk.packer import pack
@@ -14,6 +14,9 @@ from ragkit.errors import InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.text import resolve_tokenizer
 from ragkit.types import Chunk, Document, Metadata, Span, canonical_json, digest
+
+if TYPE_CHECKING:
+    from ragkit.chunk.pipeline import Pipeline, Step
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,22 @@ class Engine:
                 f"Use max_tokens <= {window}."
             )
         return replace(self, tokenizer=tokenizer)
+
+    @property
+    def counter(self) -> Tokenizer:
+        """The tokenizer that judges this chunker's limit."""
+        return self._counter
+
+    def keeping_free(self, tokens: int) -> Self:
+        """This chunker with room for so many more ``tokens`` beside each chunk's text."""
+        reserve = self._counter.n_special if self.reserve is None else self.reserve
+        return replace(self, reserve=reserve + tokens) if tokens else self
+
+    def __or__(self, step: Step) -> Pipeline:
+        """This chunker, its chunks then going through ``step``: ``chunker | Situate() | Late()``."""
+        from ragkit.chunk.pipeline import pipe
+
+        return pipe(self, step)
 
     def layout(self, document: Document) -> Layout:
         """Where the document's text may be cut."""
