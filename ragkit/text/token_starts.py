@@ -24,7 +24,7 @@ def token_starts(tokenizer: Tokenizer, text: str) -> tuple[Offsets, list[int]]:
     """
     found: list[Offsets] = []
     doubtful: list[int] = []
-    pieces = _slices(text, tokenizer)
+    pieces = slices(text, tokenizer)
     while group := list(islice(pieces, _GROUP)):
         doubtful += [end for _, end, exact in group if not exact]
         batch = tokenizer.starts_batch([text[start:end] for start, end, _ in group])
@@ -32,7 +32,7 @@ def token_starts(tokenizer: Tokenizer, text: str) -> tuple[Offsets, list[int]]:
     return np.concatenate(found) if found else np.empty(0, np.int64), doubtful
 
 
-def _slices(text: str, tokenizer: Tokenizer) -> Iterator[tuple[int, int, bool]]:
+def slices(text: str, tokenizer: Tokenizer) -> Iterator[tuple[int, int, bool]]:
     """``(start, end, exact)`` slices of about ``_SLICE`` characters that cover ``text``."""
     start, length = 0, len(text)
     while start < length:
