@@ -19,9 +19,11 @@ class Layout:
     """Places where a text may be cut.
 
     ``cuts`` are offsets, int64 ``(n,)``, strictly ascending, inside the text; ``strengths`` int64 ``(n,)`` say how
-    gladly (higher is better). ``breaks``, offsets like them, are crossed by no chunk. ``atoms`` are spans, int64 ``(m, 2)``, kept whole when they fit into a chunk: code
-    fences, tables, lists. ``sections`` are ``(start, metadata)`` pairs, ascending: a chunk takes the metadata of
-    the section its first visible character lies in.
+    gladly (higher is better). ``breaks``, offsets like them, are crossed by no chunk. ``atoms`` are spans, int64
+    ``(m, 2)``, kept whole when they fit into a chunk: code fences, tables, lists. ``sections`` are ``(start, metadata)``
+    pairs, ascending: a chunk takes the metadata of the section its first visible character lies in. ``contexts`` are
+    ``(start, context)`` pairs, ascending: a chunk that begins there or later, up to the next pair, has that context; the
+    engine keeps room for it, and leaves one out that would fill more than half of a chunk.
     """
 
     cuts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -29,6 +31,7 @@ class Layout:
     atoms: NDArray[np.int64] = field(default_factory=_no_spans)
     sections: tuple[tuple[int, Metadata], ...] = ()
     breaks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    contexts: tuple[tuple[int, str], ...] = ()
 
 
 def make_layout(
@@ -38,9 +41,10 @@ def make_layout(
     atoms: list[tuple[int, int]] | None = None,
     sections: tuple[tuple[int, Metadata], ...] = (),
     breaks: list[int] | None = None,
+    contexts: tuple[tuple[int, str], ...] = (),
 ) -> Layout:
     """A Layout from ``{offset: strength}``, in any order; offsets at the ends of the text are left out."""
     places = np.array(sorted(at for at in cuts if 0 < at < length), dtype=np.int64)
     strengths = np.fromiter((cuts[int(at)] for at in places), dtype=np.int64, count=len(places))
     spans = np.array(sorted(set(atoms)), dtype=np.int64) if atoms else _no_spans()
-    return Layout(places, strengths, spans, sections, np.array(sorted(set(breaks or ())), dtype=np.int64))
+    return Layout(places, strengths, spans, sections, np.array(sorted(set(breaks or ())), dtype=np.int64), contexts)

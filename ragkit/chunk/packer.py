@@ -24,26 +24,33 @@ from ragkit.text.unicode import cluster_start
 #: A vocabulary may turn a long word into one "unknown" token: within the limit, and worthless as an embedding.
 #: A token of more visible characters than this is taken for one token per _DENSE_STEP characters.
 _DENSE, _DENSE_STEP = 100, 4
-#: A chunk should be filled at least this far before a stronger boundary is preferred to a later one.
-_FILL = 0.5
+#: Between a context and what it is read before.
+CONTEXT_END = "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A chunk to be: the span ``[start, end)`` and the exact number of tokens in it."""
+    """A chunk to be: the span ``[start, end)``, the exact number of tokens in it, and what is read before it."""
 
     start: int
     end: int
     n_tokens: int
+    context: str = ""
 
 
-def pack(text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap: int = 0) -> Iterator[Piece]:
+def pack(
+    text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap: int = 0, least: int | None = None, done: int = 0
+) -> Iterator[Piece]:
     """Spans of at most ``limit`` tokens that cover ``text``; neighbours share at most ``overlap`` tokens.
+
+    A chunk is filled with ``least`` tokens, by default half of the limit, before a stronger boundary is preferred to a
+    later one. A context of the layout counts against the limit of the chunks that have it. What stands before ``done`` has
+    been in a chunk, and the first chunk shares it.
 
     Raises ChunkLimitError when one character alone has more tokens than ``limit``.
     """
-    packer = _Packer(text, layout, tokenizer, limit)
-    start = done = 0
+    packer = _Packer(text, layout, tokenizer, limit, limit // 2 if least is None else least)
+    start = 0
     while done < len(text):
         piece = packer.take(start, done)
         if piece is None:
@@ -57,10 +64,13 @@ def pack(text: str, layout: Layout, tokenizer: Tokenizer, *, limit: int, overlap
 class _Packer:
     """One text: where its tokens start, where it may be cut, what must stay whole."""
 
-    __slots__ = ("_atoms", "_breaks", "_cuts", "_doubtful", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer")
+    __slots__ = (
+        "_atoms", "_breaks", "_contexts", "_cuts", "_doubtful", "_least", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer"
+    )  # fmt: skip
 
-    def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int) -> None:
-        self._text, self._tokenizer, self._limit = text, tokenizer, limit
+    def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int, least: int) -> None:
+        self._text, self._tokenizer, self._limit, self._least = text, tokenizer, limit, least
+        self._contexts = layout.contexts
         starts, self._doubtful = token_starts(tokenizer, text)
         self._atoms = _fitting(layout.atoms, starts, limit)
         outside = ~_inside(layout.cuts, self._atoms)
@@ -84,8 +94,34 @@ class _Packer:
 
     def take(self, start: int, done: int) -> Piece | None:
         """The chunk that begins at ``start`` and ends after ``done``; None when an overlap leaves no room."""
+        context = self._context(start) if self._contexts else ""
+        if not context:
+            return self._take(start, done, "", 0)
+        tokens = self._tokenizer.count_batch([context + CONTEXT_END])[0]
+        # A context may fill half of a chunk; one that needs more is left out.
+        if tokens * 2 <= self._limit:
+            try:
+                return self._take(start, done, context, tokens)
+            except ChunkLimitError:
+                pass  # the character fits without the context, or the next line says that it does not
+        return self._take(start, done, "", 0)
+
+    def _context(self, start: int) -> str:
+        """What is read before a chunk that begins at ``start``."""
+        at = bisect_right(self._contexts, start, key=lambda entry: entry[0]) - 1
+        return self._contexts[at][1] if at >= 0 else ""
+
+    def _over(self, start: int, end: int, count: int, context: str, beside: int) -> int:
+        """By how many tokens a chunk of ``count`` tokens exceeds the limit, read after its context or not."""
+        if not context:
+            return count - self._limit
+        whole = self._tokenizer.count_batch([context + CONTEXT_END + self._text[start:end]])[0]
+        return max(count + beside, whole) - self._limit
+
+    def _take(self, start: int, done: int, context: str, beside: int) -> Piece | None:
         text, starts = self._text, self._spread
-        first, budget = bisect_left(starts, start), self._limit
+        room = self._limit - beside
+        first, budget = bisect_left(starts, start), room
         while budget > 0:
             reach = len(text) if first + budget >= len(starts) else starts[first + budget]
             if reach <= done:
@@ -95,10 +131,11 @@ class _Packer:
             if end <= done:
                 break
             count = self._count(start, end)
-            if count <= self._limit:
-                return Piece(start, end, count)
-            budget = min(budget - 1, budget - (count - self._limit), budget * self._limit // count)
-        return self._by_real_counts(start, done)
+            over = self._over(start, end, count, context, beside)
+            if over <= 0:
+                return Piece(start, end, count, context)
+            budget = min(budget - 1, budget - over, budget * room // (room + over))
+        return self._by_real_counts(start, done, context, beside)
 
     def _border(self, done: int) -> int:
         """The first break after ``done``, or the end of the text."""
@@ -108,7 +145,7 @@ class _Packer:
     def _end(self, start: int, done: int, reach: int, first: int, budget: int) -> int:
         """The best cut in ``(done, reach]``."""
         reach = self._outside_atom(reach, done)
-        filled = max(done, self._spread[min(first + int(budget * _FILL), len(self._spread) - 1)])
+        filled = max(done, self._spread[min(first + budget * self._least // self._limit, len(self._spread) - 1)])
         high = bisect_right(self._cuts, reach)
         near = bisect_left(self._cuts, filled + 1, 0, high)
         if near < high:
@@ -140,30 +177,34 @@ class _Packer:
         end = _beside_blanks(text, at, filled, min(at + 1, reach)) if at > filled else reach
         return self._whole(start, done, end)
 
-    def _by_real_counts(self, start: int, done: int) -> Piece | None:
+    def _by_real_counts(self, start: int, done: int, context: str, beside: int) -> Piece | None:
         """The longest end that fits by counting texts alone: for tokenizers and texts where estimates fail."""
-        text, limit = self._text, self._limit
+        text = self._text
+
+        def fitting(end: int) -> bool:
+            return self._over(start, end, self._count(start, end), context, beside) <= 0
+
         fits, high = done, done + 1
-        while high < len(text) and self._count(start, high) <= limit:
+        while high < len(text) and fitting(high):
             fits, high = high, min(len(text), done + 2 * (high - done))
-        if self._count(start, high) <= limit:
+        if fitting(high):
             fits = high
         while high - fits > 1:
             middle = (fits + high) // 2
-            if self._count(start, middle) <= limit:
+            if fitting(middle):
                 fits = middle
             else:
                 high = middle
         if fits > done:
             end = self._whole(start, done, fits)
             if end > done:
-                count = self._count(start, end)
-                return Piece(start, end, count) if count <= limit else Piece(start, fits, self._count(start, fits))
+                end = end if fitting(end) else fits
+                return Piece(start, end, self._count(start, end), context)
         if start < done:
             return None
         raise ChunkLimitError(
             f"The character {text[start]!r} at offset {start} has {self._count(start, start + 1)} tokens in "
-            f"{self._tokenizer.name}, more than the {limit} that a chunk may have. Raise max_tokens."
+            f"{self._tokenizer.name}, more than the {self._limit} that a chunk may have. Raise max_tokens."
         )
 
     def back(self, piece: Piece, overlap: int) -> int:
