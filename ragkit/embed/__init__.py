@@ -1,7 +1,7 @@
 """Embedders: text in, float32 unit rows out. Heavy libraries load on first use."""
 
 from ragkit.embed.cached import CachedEmbedder, CacheStats
-from ragkit.embed.inputs import embed_key
+from ragkit.embed.inputs import embed_keys
 from ragkit.embed.rebuild import card_differences, load_embedder
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
@@ -12,6 +12,6 @@ __all__ = [
     "OpenAIEmbedder",
     "TransformerEmbedder",
     "card_differences",
-    "embed_key",
+    "embed_keys",
     "load_embedder",
 ]

@@ -20,6 +20,7 @@ from ragkit.embed.inputs import Reading, batch_readings, reading_key, text_readi
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
 from ragkit.seams import Embedder, Tokenizer, Vectors
 from ragkit.types import Chunk, Document, ModelCard
+from ragkit.vec.mixing import embed_mixed
 
 _FORMAT = 1
 #: Vectors are stored after this many new ones, so that an interrupted call loses little.
@@ -100,7 +101,10 @@ class CachedEmbedder:
         return self.embed_batch([(document, chunks)])
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
-        """``embed_chunks`` over many documents at once, rows in order."""
+        """``embed_chunks`` over many documents at once, rows in order; shares are mixed from cached readings."""
+        return embed_mixed(items, self._embed_read)
+
+    def _embed_read(self, items: Sequence[tuple[Document, Sequence[Chunk]]]) -> Vectors:
         readings, _ = batch_readings(items)
         owners = [(place, chunk) for place, (_, chunks) in enumerate(items) for chunk in chunks]
 

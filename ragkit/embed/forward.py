@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,44 +22,91 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+#: Pooled rows that go through what follows pooling at once.
+_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """What has been pooled so far: sums (or maxima) of token vectors, float32 ``(n, hidden)``, and how many tokens."""
+
+    values: Vectors
+    counts: Vectors
+
+    def add(self, rows: Sequence[int], parts: Vectors, counts: Vectors, pooling: str) -> None:
+        """Add pooled ``parts``, one per row, each the mean (or maximum) of so many tokens; rows may repeat."""
+        if pooling == "max":
+            np.maximum.at(self.values, rows, parts)
+        else:
+            np.add.at(self.values, rows, parts * counts[:, None])
+        np.add.at(self.counts, rows, counts)
+
+
 class Encoder:
-    """A loaded model: ``(list of jobs) -> (rows, unit vectors)``."""
+    """A loaded model: jobs go in, pools fill up, unit vectors come out."""
 
     def __init__(
-        self, model: nn.Module, head: Sequence[Callable[[Tensor], Tensor]], *, pooling: str, pad: int, dims: int | None
+        self,
+        model: nn.Module,
+        head: Sequence[Callable[[Tensor], Tensor]],
+        *,
+        pooling: str,
+        pad: int,
+        dims: int | None,
+        width: int,
     ) -> None:
         self._model = model
         self._head = tuple(head)
         self._pooling = pooling
         self._pad = pad
         self._dims = dims
+        self._width = width
         self._device = next(model.parameters()).device
 
-    def encode(self, jobs: Sequence[Job]) -> tuple[list[int], Vectors]:
-        """One padded batch through the model; output rows in the jobs' order, and their unit vectors."""
+    def pools(self, n: int) -> Pools:
+        """Empty pools of ``n`` output rows, for ``encode`` to fill and ``finish`` to turn into vectors."""
+        start = -np.inf if self._pooling == "max" else 0.0
+        return Pools(np.full((n, self._width), start, np.float32), np.zeros(n, np.float32))
+
+    def encode(self, jobs: Sequence[Job], pools: Pools) -> None:
+        """One padded batch through the model; each job's tokens go into the rows that asked for them."""
         import torch
 
         with torch.inference_mode():
             hidden, lengths = self._hidden([job.ids for job in jobs])
             plain = None
             rows: list[int] = []
-            vectors: list[Tensor] = []
+            counts: list[int] = []
+            parts: list[Tensor] = []
             for place, job in enumerate(jobs):
                 for row, pool in job.pools:
                     rows.append(row)
                     if pool is not None:
                         part = hidden[place, torch.from_numpy(pool).to(self._device)]
-                        vectors.append(_pool_part(part, self._pooling))
+                        parts.append(_pool_part(part, self._pooling))
+                        counts.append(len(pool))
                         continue
                     plain = _pool(hidden, lengths, self._pooling) if plain is None else plain
-                    vectors.append(plain[place])
-            pooled = torch.stack(vectors)
-            for step in self._head:
-                pooled = step(pooled)
-            pooled = torch.nn.functional.normalize(pooled.float(), dim=-1)
-            if self._dims is not None:
-                pooled = torch.nn.functional.normalize(pooled[:, : self._dims], dim=-1)
-            return rows, pooled.cpu().numpy()
+                    parts.append(plain[place])
+                    counts.append(len(job.ids))
+            pools.add(rows, torch.stack(parts).cpu().numpy(), np.array(counts, np.float32), self._pooling)
+
+    def finish(self, pools: Pools) -> Vectors:
+        """``(n, dim)`` unit rows of filled pools: mean, what follows pooling in the model, length one."""
+        import torch
+
+        means = pools.values if self._pooling == "max" else pools.values / np.maximum(pools.counts, 1.0)[:, None]
+        vectors: list[Vectors] = []
+        with torch.inference_mode():
+            for first in range(0, len(means), _ROWS):
+                pooled = torch.from_numpy(means[first : first + _ROWS]).to(self._device)
+                for step in self._head:
+                    pooled = step(pooled)
+                pooled = torch.nn.functional.normalize(pooled.float(), dim=-1)
+                if self._dims is not None:
+                    pooled = torch.nn.functional.normalize(pooled[:, : self._dims], dim=-1)
+                vectors.append(pooled.cpu().numpy())
+        return np.concatenate(vectors)
 
     def _hidden(self, inputs: Sequence[Ids]) -> tuple[Tensor, Tensor]:
         import torch
@@ -138,7 +186,14 @@ def load_encoder(
     if place.type == "cpu" and dtype == "float32":
         _lay_out_for_few_rows(model)
     pad = getattr(config, "pad_token_id", None)
-    return Encoder(model, [part.to(place) for part in head], pooling=pooling, pad=0 if pad is None or pad < 0 else pad, dims=dims)
+    return Encoder(
+        model,
+        [part.to(place) for part in head],
+        pooling=pooling,
+        pad=0 if pad is None or pad < 0 else pad,
+        dims=dims,
+        width=spec.hidden,
+    )
 
 
 def _lay_out_for_few_rows(model: nn.Module) -> None:

@@ -7,24 +7,42 @@ from dataclasses import dataclass
 
 from ragkit.errors import InvalidInputError
 from ragkit.types import Chunk, Document, ModelCard, Span, digest
+from ragkit.vec.mixing import mixed_keys
 
 #: Between a chunk's context and its window; belongs to neither.
 CONTEXT_END = "\n"
 
 
 @dataclass(frozen=True, slots=True)
+class Passes:
+    """How a reading longer than the model's window is read: the first ``head`` characters (the context) in every pass.
+
+    A pass has at most ``window`` tokens (0: as many as the model takes), and shares ``overlap`` of them with the next.
+    """
+
+    head: int = 0
+    window: int = 0
+    overlap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """A text to encode, without prompt, and the characters of it to pool; ``span`` None pools as the model does."""
+    """A text to encode, without prompt, and the characters of it to pool; ``span`` None pools as the model does.
+
+    ``passes`` is None where the text must fit into one window.
+    """
 
     text: str
     span: Span | None = None
+    passes: Passes | None = None
 
 
 def chunk_reading(document: Document, chunk: Chunk) -> Reading:
     """Encode the window with its context, pool the span.
 
     A chunk without context that is its whole window reads like a plain text. Otherwise the text is context,
-    a line end, and the window; the span counts from the start of that text.
+    a line end, and the window; the span counts from the start of that text. A window larger than the span may be
+    read in several passes.
 
     Raises InvalidInputError for a chunk of another document, or one that does not lie inside its window.
     """
@@ -41,7 +59,9 @@ def chunk_reading(document: Document, chunk: Chunk) -> Reading:
         return Reading(chunk.text)
     before = chunk.context + CONTEXT_END if chunk.context else ""
     shift = len(before) - first
-    return Reading(before + text[first:last], Span(chunk.start + shift, chunk.end + shift))
+    how = chunk.encoding
+    passes = Passes(len(before), how.window, how.overlap) if chunk.window != chunk.span else None
+    return Reading(before + text[first:last], Span(chunk.start + shift, chunk.end + shift), passes)
 
 
 def describe(chunk: Chunk) -> str:
@@ -72,12 +92,16 @@ def text_readings(texts: Sequence[str], *, kind: str = "text") -> tuple[list[Rea
 def reading_key(card: ModelCard, reading: Reading, *, side: str = "document") -> str:
     """A content address: equal keys mean equal vectors. 32 hex digits."""
     span = "" if reading.span is None else f"{reading.span.start}:{reading.span.end}"
-    return digest(card.fingerprint, side, span, reading.text)
+    how = reading.passes
+    passes = "" if how is None else f":{how.head}:{how.window}:{how.overlap}"
+    return digest(card.fingerprint, side, span + passes, reading.text)
 
 
-def embed_key(card: ModelCard, document: Document, chunk: Chunk) -> str:
-    """The content address of one chunk's vector: a digest of model card, window text, context, and the span in it.
+def embed_keys(card: ModelCard, document: Document, chunks: Sequence[Chunk]) -> list[str]:
+    """The content address of each chunk's vector: a digest of model card, window text, context, the span in it, and its
+    encoding.
 
-    Equal keys mean equal vectors, whatever the document's id, so stored vectors can be used again. 32 hex digits.
+    Equal keys mean equal vectors, whatever the document's id, so stored vectors can be used again. 32 hex digits each.
+    ``chunks`` are all those of the document where one of them adds its mean.
     """
-    return reading_key(card, chunk_reading(document, chunk))
+    return mixed_keys(chunks, lambda chunk: reading_key(card, chunk_reading(document, chunk)))

@@ -15,6 +15,7 @@ from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, Mi
 from ragkit.seams import Offsets, Tokenizer, Vectors
 from ragkit.text import encodable, resolve_tokenizer
 from ragkit.types import Chunk, Document, ModelCard
+from ragkit.vec.mixing import embed_mixed
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -125,6 +126,9 @@ class OpenAIEmbedder:
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` over many documents at once, rows in order; requests cross documents."""
+        return embed_mixed(items, self._embed_read)
+
+    def _embed_read(self, items: Sequence[tuple[Document, Sequence[Chunk]]]) -> Vectors:
         readings, name = batch_readings(items)
         chunks = [chunk for _, members in items for chunk in members]
         for row, chunk in enumerate(chunks):

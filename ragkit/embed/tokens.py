@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.embed.inputs import Reading
+from ragkit.embed.inputs import Passes, Reading
+from ragkit.embed.passes import LONG_TEXT, read_long
 from ragkit.embed.spec import ModelSpec
-from ragkit.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, TextTooLongError
+from ragkit.errors import EmbeddingError, InvalidInputError, MissingDependencyError, ModelNotFoundError, TextTooLongError
 from ragkit.text import HuggingFaceTokenizer, encodable
 from ragkit.types import Span, canonical_json, digest
 
@@ -99,46 +100,74 @@ def _lower(backend: Backend) -> None:
 class TokenPlanner:
     """Turns readings of one side (query or document) into jobs."""
 
-    backend: Backend
+    tokenizer: HuggingFaceTokenizer
     prompt: str
     window: int
     vocab: int
     pool_prompt: bool
 
     def jobs(self, readings: Sequence[Reading], name: Callable[[int], str]) -> list[Job]:
-        """One job per different text.
+        """One job per different text that fits into a window, several for a longer one that may be read in passes.
 
         Raises TextTooLongError beyond the window, EmbeddingError for ids the model does not have or no tokens at all.
         """
-        rows: dict[str, list[int]] = {}
+        rows: dict[tuple[str, Passes | None], list[int]] = {}
         for row, reading in enumerate(readings):
-            rows.setdefault(reading.text, []).append(row)
-        texts = list(rows)
+            rows.setdefault((reading.text, reading.passes), []).append(row)
+        keys = list(rows)
         skipped = 0 if self.pool_prompt or not self.prompt else self._prompt_length()
         jobs: list[Job] = []
-        for at in range(0, len(texts), _SLAB):
-            slab = texts[at : at + _SLAB]
-            spanned = [any(readings[row].span is not None for row in rows[text]) for text in slab]
-            encodings = self._encode(slab, offsets=any(spanned))
-            for text, has_span, encoding in zip(slab, spanned, encodings, strict=True):
+        for at in range(0, len(keys), _SLAB):
+            slab = [key for key in keys[at : at + _SLAB] if key[1] is None or len(key[0]) <= LONG_TEXT]
+            spanned = [any(readings[row].span is not None for row in rows[key]) for key in slab]
+            encodings = self._encode([text for text, _ in slab], offsets=any(spanned))
+            for (text, passes), has_span, encoding in zip(slab, spanned, encodings, strict=True):
+                wanted, first = rows[text, passes], rows[text, passes][0]
+                if passes is not None and len(encoding.ids) > (passes.window or self.window):
+                    jobs += self._in_passes(text, passes, [(row, readings[row].span) for row in wanted], partial(name, first))
+                    continue
                 ids = np.array(encoding.ids, dtype=np.int32)
-                self._check(ids, partial(name, rows[text][0]))
+                self._check(ids, partial(name, first))
                 everything = np.arange(skipped, len(ids)) if 0 < skipped < len(ids) else None
                 places = _Places(encoding, len(self.prompt)) if has_span else None
                 pools: list[tuple[int, NDArray[np.int64] | None]] = []
-                for row in rows[text]:
+                for row in wanted:
                     span = readings[row].span
                     found = everything if span is None or places is None else places.of(span)
                     pools.append((row, everything if found is not None and not len(found) else found))
                 jobs.append(Job(ids, pools))
+            for text, passes in keys[at : at + _SLAB]:
+                if passes is not None and len(text) > LONG_TEXT:
+                    wanted = rows[text, passes]
+                    jobs += self._in_passes(text, passes, [(row, readings[row].span) for row in wanted], partial(name, wanted[0]))
         return jobs
 
+    def _in_passes(
+        self, text: str, passes: Passes, wanted: Sequence[tuple[int, Span | None]], name: Callable[[], str]
+    ) -> list[Job]:
+        limit = passes.window or self.window
+        if limit > self.window:
+            raise InvalidInputError(
+                f"{name()} asks for passes of {limit} tokens, and the model's window is {self.window}. Use window <= {self.window}, "
+                "or an embedder with a larger window= where the model's position table allows it."
+            )
+        long = read_long(self.tokenizer, self.prompt + text[: passes.head], text[passes.head :], limit, passes.overlap, name)
+        for ids in long.ids:
+            self._check(ids, name)
+        spans = [Span(0, 0) if span is None else Span(span.start - passes.head, span.end - passes.head) for _, span in wanted]
+        jobs: list[Job] = [Job(ids, []) for ids in long.ids]
+        for (row, _), span in zip(wanted, spans, strict=True):
+            for place, pool in long.tokens_of(span):
+                jobs[place].pools.append((row, pool))
+        return [job for job in jobs if job.pools]
+
     def _encode(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
-        encode = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        backend = self.tokenizer.backend
+        encode = backend.encode_batch if offsets else backend.encode_batch_fast
         return list(encode([encodable(self.prompt + text) for text in texts]))
 
     def _prompt_length(self) -> int:
-        encoding = self.backend.encode(encodable(self.prompt))
+        encoding = self.tokenizer.backend.encode(encodable(self.prompt))
         return len(encoding.ids) - (1 if encoding.special_tokens_mask[-1] else 0)
 
     def _check(self, ids: Ids, name: Callable[[], str]) -> None:

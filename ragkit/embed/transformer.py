@@ -17,6 +17,7 @@ from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError
 from ragkit.seams import Vectors
 from ragkit.text import HuggingFaceTokenizer
 from ragkit.types import Chunk, Document, ModelCard
+from ragkit.vec.mixing import embed_mixed
 from ragkit.weights import DEFAULT_MODEL, find_model
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -163,7 +164,10 @@ class TransformerEmbedder:
         A chunk without context that is its whole window is embedded as a plain text. Otherwise the model reads
         prompt, context and window, and the vector is the mean (max) of the tokens that share a character with the
         span, special tokens left out; equal windows are encoded once. A span without tokens (white space) takes
-        the plain embedding of what was read.
+        the mean (max) of what was read. A window longer than the model's is read in passes, each with special tokens,
+        prompt and context, as the chunk's ``encoding`` says; every token's vector comes from the pass in which it stands
+        farthest from where the window was cut. Memory is O(tokens) for ids and O(chunks x dim) for vectors. The encoding's
+        shares then mix the text's own vector and the document's mean in; give all chunks of a document at once for that.
 
         Raises CapabilityError where the model pools one special token ("cls", "lasttoken"): its token vectors are
         not trained to be averaged. Other errors as in ``embed_texts``, and InvalidInputError for a chunk that is
@@ -173,17 +177,16 @@ class TransformerEmbedder:
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` over many documents at once, rows in order; batches cross documents."""
-        return self._embed(*batch_readings(items), prompt=self.card.document_prompt)
+        return embed_mixed(items, lambda read: self._embed(*batch_readings(read), prompt=self.card.document_prompt))
 
     def _embed(self, readings: list[Reading], name: Callable[[int], str], *, prompt: str) -> Vectors:
         card = self.card
-        vectors = np.full((len(readings), card.dim), np.nan, dtype=np.float32)
         if not readings:
-            return vectors
+            return np.empty((0, card.dim), dtype=np.float32)
         if card.pooling in ("cls", "lasttoken"):
             _refuse_spans(readings, name, card)
         planner = TokenPlanner(
-            backend=self.tokenizer.backend,
+            tokenizer=self.tokenizer,
             prompt=prompt,
             window=card.window,
             vocab=self._spec.vocab,
@@ -191,9 +194,10 @@ class TransformerEmbedder:
         )
         jobs = planner.jobs(readings, name)
         encoder = self._encoder()
+        pools = encoder.pools(len(readings))
         for batch in plan_batches(np.array([len(job.ids) for job in jobs]), budget=self._batch_tokens):
-            rows, found = encoder.encode([jobs[place] for place in batch])
-            vectors[rows] = found
+            encoder.encode([jobs[place] for place in batch], pools)
+        vectors = encoder.finish(pools)
         check_vectors(vectors, name)
         return vectors
 

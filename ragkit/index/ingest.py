@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragkit.embed import embed_key
+from ragkit.embed import embed_keys
 from ragkit.errors import DuplicateIdError, EmbeddingError, InvalidInputError, RagkitError
 from ragkit.index.lines import lines_of
 from ragkit.lexical import Analyzer
@@ -155,7 +155,7 @@ class Ingest:
         if not items:
             return
         card = self._store.header.card
-        keys = [[embed_key(card, item.document, chunk) for chunk in item.chunks] for item in items]
+        keys = [embed_keys(card, item.document, item.chunks) for item in items]
         wanted = {key for row in keys for key in row}
         vectors = {key: self._ready_vectors[key] for key in wanted & self._ready_vectors.keys()}
         vectors |= self._store.vectors(sorted(wanted - vectors.keys()))
@@ -164,6 +164,9 @@ class Ingest:
         taken = set(vectors)
         for item, row in zip(items, keys, strict=True):
             fresh = [(key, chunk) for key, chunk in zip(row, item.chunks, strict=True) if not (key in taken or taken.add(key))]  # type: ignore[func-returns-value]
+            if any(chunk.encoding.document for _, chunk in fresh):
+                # Its document's mean is part of such a vector, so all of the document is read again.
+                fresh = list(zip(row, item.chunks, strict=True))
             if fresh:
                 order += [key for key, _ in fresh]
                 missing.append((item.document, [chunk for _, chunk in fresh]))
@@ -212,8 +215,8 @@ class Ingest:
 
 
 def _searchable(chunk: Chunk) -> str:
-    """What BM25 reads: the context situates the chunk for words as it does for vectors."""
-    return f"{chunk.context}\n{chunk.text}" if chunk.context else chunk.text
+    """What BM25 reads: the text, and the context where the chunk's encoding says so."""
+    return f"{chunk.context}\n{chunk.text}" if chunk.context and chunk.encoding.lexical else chunk.text
 
 
 def _why_skipped(item: _Item) -> str:

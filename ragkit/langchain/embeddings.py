@@ -11,6 +11,7 @@ from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, Ra
 from ragkit.seams import Embedder, Tokenizer, Vectors
 from ragkit.text import resolve_tokenizer
 from ragkit.types import Chunk, Document, ModelCard
+from ragkit.vec.mixing import embed_mixed
 
 
 class RagkitEmbeddings(Embeddings):
@@ -120,6 +121,9 @@ class LangChainEmbedder:
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` over many documents in one call of the model."""
+        return embed_mixed(items, self._embed_read)
+
+    def _embed_read(self, items: Sequence[tuple[Document, Sequence[Chunk]]]) -> Vectors:
         texts = []
         for _, chunks in items:
             for chunk in chunks:

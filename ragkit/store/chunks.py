@@ -20,8 +20,8 @@ from ragkit.store import database
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
-from ragkit.store.rows import CHUNK_COLUMNS, ROW_COLUMNS, DocumentRows, Row, chunks_from, rows_from, to_arrow, vectors_from
-from ragkit.store.schema import Header, make_schema
+from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
+from ragkit.store.schema import Header
 from ragkit.store.statistics import StoreStats, term_stats
 from ragkit.types import Chunk, TermStats
 
@@ -122,12 +122,12 @@ class ChunkStore:
         """The chunks with these ids, in the order asked for; ids not stored are left out."""
         found = {}
         for where in _id_filters("id", chunk_ids):
-            found.update({chunk.id: chunk for chunk in chunks_from(self._scan(CHUNK_COLUMNS, where))})
+            found.update({chunk.id: chunk for chunk in chunks_from(self._scan(chunk_columns(self.header), where))})
         return [found[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in found]
 
     def chunks_of(self, doc_id: str) -> list[Chunk]:
         """The chunks of one document in order; empty when it is not stored."""
-        chunks = chunks_from(self._scan(CHUNK_COLUMNS, f"doc_id = {quote(escape(doc_id))}"))
+        chunks = chunks_from(self._scan(chunk_columns(self.header), f"doc_id = {quote(escape(doc_id))}"))
         return sorted(chunks, key=lambda chunk: chunk.index)
 
     def document_ids(self) -> list[str]:
@@ -159,7 +159,7 @@ class ChunkStore:
 
         def ask(table: Any) -> pa.Table:
             query = table.search(queries[0] if len(queries) == 1 else queries, vector_column_name="vector")
-            query = query.distance_type("cosine").select([*ROW_COLUMNS, "_distance"]).limit(limit)
+            query = query.distance_type("cosine").select([*row_columns(self.header), "_distance"]).limit(limit)
             return (query.where(condition, prefilter=True) if condition else query).to_arrow()
 
         if not len(queries):
@@ -179,7 +179,11 @@ class ChunkStore:
             return []
 
         def ask(table: Any) -> pa.Table:
-            query = table.search(words, query_type="fts", fts_columns="lex").select([*ROW_COLUMNS, "_score"]).limit(limit)
+            query = (
+                table.search(words, query_type="fts", fts_columns="lex")
+                .select([*row_columns(self.header), "_score"])
+                .limit(limit)
+            )
             return (query.where(condition, prefilter=True) if condition else query).to_arrow()
 
         return rows_from(self._read("searching by words", ask))
@@ -255,7 +259,7 @@ class ChunkStore:
         # caught there. Looking for every id of a large batch would cost a fifth of the speed of storing.
         if len(documents) == 1 or len(chunk_ids) <= _FEW_ROWS:
             self._own(chunk_ids, set(gone))
-        rows = to_arrow(documents, make_schema(self.header), time.time_ns() // 1000)
+        rows = to_arrow(documents, self.header, time.time_ns() // 1000)
 
         def merge(table: Any) -> None:
             (

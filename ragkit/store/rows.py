@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragkit.errors import StoreFormatError
 from ragkit.seams import Vectors
 from ragkit.store.escape import escape, unescape
 from ragkit.store.filters import facts
-from ragkit.types import Chunk, Span
+from ragkit.store.schema import Header, make_schema
+from ragkit.types import AS_IT_STANDS, Chunk, Encoding, Span
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,20 +46,38 @@ class DocumentRows:
 
 
 _JSON = json.JSONEncoder(allow_nan=False).encode
-CHUNK_COLUMNS = [
+_CHUNK_COLUMNS = (
     "id", "doc_id", "ordinal", "start", "end", "window_start", "window_end", "line_first", "line_last", "text", "context", "n_tokens", "metadata",
-]  # fmt: skip
-ROW_COLUMNS = [*CHUNK_COLUMNS, "lex", "vector"]
+)  # fmt: skip
 
 
-def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int) -> pa.Table:
-    """The chunk rows of whole documents. ``added_at`` is in microseconds since 1970."""
+def chunk_columns(header: Header) -> list[str]:
+    """The columns that ``chunks_from`` reads."""
+    return [*_CHUNK_COLUMNS, "encoding"] if header.format > 1 else list(_CHUNK_COLUMNS)
+
+
+def row_columns(header: Header) -> list[str]:
+    """The columns that ``rows_from`` reads."""
+    return [*chunk_columns(header), "lex", "vector"]
+
+
+def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -> pa.Table:
+    """The chunk rows of whole documents. ``added_at`` is in microseconds since 1970.
+
+    Raises StoreFormatError for an encoding that a table of format 1 cannot hold.
+    """
     import pyarrow as pa
 
+    schema = make_schema(header)
     pairs = [(document, chunk) for document in documents for chunk in document.chunks]
     chunks = [chunk for _, chunk in pairs]
     lines = [pair for document in documents for pair in document.lines]
     vectors = np.concatenate([document.vectors for document in documents]) if documents else np.empty((0, 0), np.float32)
+    if header.format < 2 and any(chunk.encoding != AS_IT_STANDS for chunk in chunks):
+        raise StoreFormatError(
+            f"The database is in format {header.format}, written by ragkit {header.ragkit}, which holds no blended or late chunks. "
+            "Index the documents into another path to use them."
+        )
     metadata = [_JSON(chunk.metadata) for chunk in chunks]
     # The chunks of a document mostly share their metadata. JSON is the key because 1, 1.0 and True are equal in Python.
     known = {(chunk.doc_id, text): chunk for chunk, text in zip(chunks, metadata, strict=True)}
@@ -75,6 +96,7 @@ def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int
         "line_last": [last for _, last in lines],
         "text": [escape(chunk.text) for chunk in chunks],
         "context": [escape(chunk.context) for chunk in chunks],
+        "encoding": [_encoding_json(chunk.encoding) for chunk in chunks],
         "n_tokens": [chunk.n_tokens for chunk in chunks],
         "metadata": metadata,
         "facts": [flattened[chunk.doc_id, text] for chunk, text in zip(chunks, metadata, strict=True)],
@@ -92,9 +114,20 @@ def to_arrow(documents: Sequence[DocumentRows], schema: pa.Schema, added_at: int
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+@lru_cache(maxsize=256)
+def _encoding_json(encoding: Encoding) -> str:
+    return "" if encoding == AS_IT_STANDS else _JSON(asdict(encoding))
+
+
+@lru_cache(maxsize=256)
+def _encoding_from(text: str) -> Encoding:
+    return Encoding(**json.loads(text)) if text else AS_IT_STANDS
+
+
 def chunks_from(table: pa.Table) -> Iterator[Chunk]:
-    """The chunks of an Arrow table that has ``CHUNK_COLUMNS``."""
-    for row in table.select(CHUNK_COLUMNS).to_pylist():
+    """The chunks of an Arrow table that has ``chunk_columns``."""
+    wanted = [name for name in (*_CHUNK_COLUMNS, "encoding") if name in table.column_names]
+    for row in table.select(wanted).to_pylist():
         yield Chunk(
             id=unescape(row["id"]),
             doc_id=unescape(row["doc_id"]),
@@ -105,6 +138,7 @@ def chunks_from(table: pa.Table) -> Iterator[Chunk]:
             index=row["ordinal"],
             n_tokens=row["n_tokens"],
             context=unescape(row["context"]),
+            encoding=_encoding_from(row.get("encoding", "")),
             metadata=json.loads(row["metadata"]),
         )
 
@@ -117,7 +151,7 @@ def vectors_from(table: pa.Table) -> Vectors:
 
 
 def rows_from(table: pa.Table) -> list[Row]:
-    """The rows of an Arrow table that has ``ROW_COLUMNS``."""
+    """The rows of an Arrow table that has ``row_columns``."""
     lines = zip(table.column("line_first").to_pylist(), table.column("line_last").to_pylist(), strict=True)
     lex = (unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist())
     return [

@@ -13,7 +13,8 @@ from ragkit.types import ModelCard
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+#: Format 2 added the column "encoding"; tables of format 1 are read and written without it.
+FORMAT = 2
 _KEY = b"ragkit"
 # Lance reads the primary key from here at creation. With it, concurrent upserts of one new key conflict instead of
 # both going in; set by a second call it would be missing for a moment, and for ever after a kill in that moment.
@@ -38,7 +39,9 @@ def make_schema(header: Header) -> pa.Schema:
     """The Arrow schema of the table ``chunks`` for a header."""
     import pyarrow as pa
 
-    text = ("doc_id", "doc_digest", "recipe", "text", "context", "metadata", "facts", "lex", "embed_key")
+    text = ["doc_id", "doc_digest", "recipe", "text", "context", "metadata", "facts", "lex", "embed_key"]
+    if header.format > 1:
+        text.append("encoding")
     whole = ("start", "end", "window_start", "window_end", "added_at")
     small = ("ordinal", "line_first", "line_last", "n_tokens")
     fields = [

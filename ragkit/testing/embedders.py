@@ -13,6 +13,7 @@ from ragkit.errors import InvalidInputError
 from ragkit.seams import Tokenizer, Vectors
 from ragkit.text import resolve_tokenizer
 from ragkit.types import Chunk, Document, ModelCard
+from ragkit.vec.mixing import embed_mixed
 
 _WORD = re.compile(r"\w+")
 
@@ -62,14 +63,16 @@ class HashEmbedder:
         return self.embed_texts(texts)
 
     def embed_chunks(self, document: Document, chunks: Sequence[Chunk], /) -> Vectors:
-        """``(n, dim)`` unit rows, one per chunk."""
-        rows = [self._chunk(document, chunk) for chunk in chunks]
-        return np.stack(rows) if rows else np.empty((0, self.card.dim), np.float32)
+        """``(n, dim)`` unit rows, one per chunk, mixed as its encoding says."""
+        return self.embed_batch([(document, chunks)])
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` of each document, rows in order."""
-        parts = [self.embed_chunks(document, chunks) for document, chunks in items]
-        return np.concatenate(parts) if parts else np.empty((0, self.card.dim), np.float32)
+        return embed_mixed(items, self._read)
+
+    def _read(self, items: Sequence[tuple[Document, Sequence[Chunk]]]) -> Vectors:
+        rows = [self._chunk(document, chunk) for document, chunks in items for chunk in chunks]
+        return np.stack(rows) if rows else np.empty((0, self.card.dim), np.float32)
 
     def _chunk(self, document: Document, chunk: Chunk) -> Vectors:
         around = document.text[chunk.window.start : chunk.start] + " " + document.text[chunk.end : chunk.window.end]

@@ -9,17 +9,19 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragkit.embed import CachedEmbedder, TransformerEmbedder, embed_key
+from ragkit.embed import CachedEmbedder, TransformerEmbedder, embed_keys
 from ragkit.errors import CapabilityError, RagkitError, StoreCorruptError, StoreError, StoreFormatError, TextTooLongError
 from ragkit.seams import Embedder
-from ragkit.types import Chunk, Document
+from ragkit.types import Chunk, Document, Encoding
 
 Cut = Callable[..., Chunk]
 
@@ -122,20 +124,34 @@ def test_keys_say_what_was_encoded(inner: Counting, cut: Cut) -> None:
     document = Document("the cat sat on a mat", id="d")
     same_text = Document("the cat sat on a mat", id="elsewhere")
     longer = Document("rain. the cat sat on a mat", id="longer")
+
+    def key(of: Document, chunk: Chunk, **encoding: Any) -> str:
+        return embed_keys(inner.card, of, [replace(chunk, encoding=Encoding(**encoding))])[0]
+
     base = cut(document, 4, 7, window=(0, 20))
-    key = embed_key(inner.card, document, base)
-    assert len(key) == 32
-    assert key == embed_key(inner.card, same_text, cut(same_text, 4, 7, window=(0, 20)))
-    assert key == embed_key(inner.card, longer, cut(longer, 10, 13, window=(6, 26), index=9))
+    own = key(document, base)
+    assert len(own) == 32
+    assert own == key(same_text, cut(same_text, 4, 7, window=(0, 20)))
+    assert own == key(longer, cut(longer, 10, 13, window=(6, 26), index=9))
+    # Who reads a context for words moves no vector.
+    assert own == key(document, base, lexical=False)
     other_card = TransformerEmbedder(inner.name, dims=8).card
     different = {
-        embed_key(inner.card, document, cut(document, 4, 11, window=(0, 20))),
-        embed_key(inner.card, document, cut(document, 4, 7, window=(0, 19))),
-        embed_key(inner.card, document, cut(document, 4, 7)),
-        embed_key(inner.card, document, cut(document, 4, 7, window=(0, 20), context="old")),
-        embed_key(other_card, document, base),
+        key(document, cut(document, 4, 11, window=(0, 20))),
+        key(document, cut(document, 4, 7, window=(0, 19))),
+        key(document, cut(document, 4, 7)),
+        key(document, cut(document, 4, 7, window=(0, 20), context="old")),
+        key(document, base, plain=0.5),
+        key(document, base, document=0.5),
+        key(document, base, overlap=3),
+        key(document, base, window=9),
+        embed_keys(other_card, document, [base])[0],
     }
-    assert len(different | {key}) == 6
+    assert len(different | {own}) == 10
+    alone, beside = cut(document, 4, 7), cut(document, 8, 11, index=1)
+    weighted = replace(alone, encoding=Encoding(document=1.0))
+    assert embed_keys(inner.card, document, [alone]) == embed_keys(inner.card, document, [alone, beside])[:1]
+    assert embed_keys(inner.card, document, [weighted]) != embed_keys(inner.card, document, [weighted, beside])[:1]
 
 
 def test_errors_of_the_embedder_pass_through_and_store_nothing(cached: CachedEmbedder) -> None:
