@@ -13,6 +13,7 @@ from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.recipes import from_recipe
 from ragkit.chunk.semantic import SemanticChunker
 from ragkit.chunk.situate import Situate, Situator
+from ragkit.chunk.table import TableChunker
 
 __all__ = [
     "AutoChunker",
@@ -31,6 +32,7 @@ __all__ = [
     "Situate",
     "Situator",
     "Step",
+    "TableChunker",
     "from_recipe",
     "make_layout",
 ]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
+from ragkit.chunk.feed import Feed
 from ragkit.chunk.layout import Layout
-from ragkit.chunk.packer import pack
-from ragkit.errors import InvalidInputError
+from ragkit.chunk.packer import Piece, pack
+from ragkit.chunk.sizes import checked_size
+from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.text import resolve_tokenizer
 from ragkit.types import Chunk, Document, Metadata, Span, canonical_json, digest
@@ -18,13 +23,20 @@ from ragkit.types import Chunk, Document, Metadata, Span, canonical_json, digest
 if TYPE_CHECKING:
     from ragkit.chunk.pipeline import Pipeline, Step
 
+#: A long text is cut in windows of at least this many characters; what ends in the last part of one is cut anew in the next.
+_WINDOW, _AHEAD = 512_000, 32_000
+#: Characters that a token may have before that part is made longer than _AHEAD.
+_WIDE = 8
+
 
 @dataclass(frozen=True)
 class Engine:
     """A chunker: it lays a text out; the engine packs, counts, and holds the limit.
 
     ``max_tokens`` bounds a chunk's tokens together with ``reserve``, the tokens kept free for what an embedder
-    adds (special tokens, a prompt); it defaults to the tokenizer's own ``n_special``. Neighbouring chunks share at
+    adds (special tokens, a prompt); it defaults to the tokenizer's own ``n_special``. A range ``(least, most)`` says too how
+    far a chunk is filled before a stronger boundary is preferred to a later one; a number stands for half of it and
+    itself. No boundary between the two, and the last one before them is taken: only ``most`` is a promise. Neighbouring chunks share at
     most ``overlap`` tokens. ``tokenizer`` is anything ``ragkit.text.resolve_tokenizer`` takes; None means the
     embedder's inside an Index, and the default model's elsewhere.
 
@@ -35,19 +47,20 @@ class Engine:
     Raises InvalidInputError for limits that leave no room, and ChunkLimitError when one character exceeds them.
     """
 
-    max_tokens: int = 256
+    max_tokens: int | tuple[int, int] = 256
     _: KW_ONLY
     overlap: int = 0
     tokenizer: Any = None
     reserve: int | None = None
 
     kind: ClassVar[str]
+    #: Whether the layout of a part of a text is that part of the layout of the text: then texts may be cut while they arrive.
+    local: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, least in (("max_tokens", 1), ("overlap", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidInputError(f"{name} is {value!r}; it must be a whole number of tokens, at least {least}.")
+        object.__setattr__(self, "max_tokens", checked_size(self.max_tokens))
+        if not isinstance(self.overlap, int) or isinstance(self.overlap, bool) or self.overlap < 0:
+            raise InvalidInputError(f"overlap is {self.overlap!r}; it must be a whole number of tokens, at least 0.")
         if self.reserve is not None and (not isinstance(self.reserve, int) or self.reserve < 0):
             raise InvalidInputError(f"reserve is {self.reserve!r}; it must be a whole number of tokens, at least 0, or None.")
         if self.tokenizer is not None:
@@ -57,15 +70,22 @@ class Engine:
     def _counter(self) -> Tokenizer:
         return resolve_tokenizer(self.tokenizer)
 
+    @property
+    def _most(self) -> int:
+        return self.max_tokens if isinstance(self.max_tokens, int) else self.max_tokens[1]
+
+    @property
+    def _reserve(self) -> int:
+        return self._counter.n_special if self.reserve is None else self.reserve
+
     @cached_property
     def _limit(self) -> int:
         """Tokens left for a chunk's text."""
-        reserve = self._counter.n_special if self.reserve is None else self.reserve
-        limit = self.max_tokens - reserve
+        limit = self._most - self._reserve
         if limit < 1:
             raise InvalidInputError(
-                f"max_tokens is {self.max_tokens} and {reserve} of them are reserved for special tokens and prompts: no room "
-                f"for text. Use max_tokens > {reserve}."
+                f"max_tokens is {self._most} and {self._reserve} of them are reserved for special tokens and prompts: no room "
+                f"for text. Use max_tokens > {self._reserve}."
             )
         if self.overlap >= limit:
             raise InvalidInputError(
@@ -73,6 +93,11 @@ class Engine:
                 "Lower overlap or raise max_tokens."
             )
         return limit
+
+    @cached_property
+    def _least(self) -> int:
+        """Tokens of text before a stronger boundary counts for more than a later one."""
+        return self._limit // 2 if isinstance(self.max_tokens, int) else max(0, self.max_tokens[0] - self._reserve)
 
     @cached_property
     def recipe(self) -> str:
@@ -90,10 +115,9 @@ class Engine:
         """
         if self.tokenizer is not None:
             return self
-        if window is not None and self.max_tokens > window:
+        if window is not None and self._most > window:
             raise InvalidInputError(
-                f"max_tokens is {self.max_tokens}, and the embedding model reads at most {window} tokens. "
-                f"Use max_tokens <= {window}."
+                f"max_tokens is {self._most}, and the embedding model reads at most {window} tokens. Use max_tokens <= {window}."
             )
         return replace(self, tokenizer=tokenizer)
 
@@ -104,8 +128,7 @@ class Engine:
 
     def keeping_free(self, tokens: int) -> Self:
         """This chunker with room for so many more ``tokens`` beside each chunk's text."""
-        reserve = self._counter.n_special if self.reserve is None else self.reserve
-        return replace(self, reserve=reserve + tokens) if tokens else self
+        return replace(self, reserve=self._reserve + tokens) if tokens else self
 
     def __or__(self, step: Step) -> Pipeline:
         """This chunker, its chunks then going through ``step``: ``chunker | Situate() | Late()``."""
@@ -130,28 +153,100 @@ class Engine:
                 )
             yield from self._chunks(document)
 
-    def _chunks(self, document: Document) -> Iterator[Chunk]:
-        text, doc_id, recipe, limit = document.text, document.id, self.recipe, self._limit
-        if not text or text.isspace():
-            return
-        layout = self.layout(document)
-        sections = [start for start, _ in layout.sections]
-        for index, piece in enumerate(pack(text, layout, self._counter, limit=limit, overlap=self.overlap)):
-            start, end = piece.start, piece.end
-            body = text[start:end]
-            metadata: Metadata = document.metadata
-            if sections:
-                visible = start + len(body) - len(body.lstrip())
-                at = bisect_right(sections, visible) - 1
-                metadata = {**document.metadata, **layout.sections[at][1]} if at >= 0 else document.metadata
-            yield Chunk(
-                id=digest(doc_id, recipe, f"{start}:{end}", body),
-                doc_id=doc_id,
-                start=start,
-                end=end,
-                text=body,
-                window=Span(start, end),
-                index=index,
-                n_tokens=piece.n_tokens,
-                metadata=dict(metadata),
+    def stream_text(self, pieces: Iterable[str], /, *, id: str, metadata: Metadata | None = None) -> Iterator[Chunk]:
+        """The chunks of one text while it arrives, in memory that does not grow with it.
+
+        However the text is cut into ``pieces``, the chunks are those of ``Document("".join(pieces), id=id, metadata=...)``.
+        ``id`` must be given, for the digest of a text is not known before its end.
+
+        Raises CapabilityError where the whole text is needed to lay it out (Markdown, HTML, code, JSON, meaning),
+        InvalidInputError for a piece that is no str; what ``pieces`` raises goes through, with a note on how far it came.
+        """
+        if not self.local:
+            raise CapabilityError(
+                f"{type(self).__name__} needs the whole text to see its structure. Put the pieces together: "
+                "chunker(Document(''.join(pieces), id=...)), or stream with FixedChunker, SentenceChunker, RecursiveChunker or "
+                "TableChunker."
             )
+        if not isinstance(id, str) or not id:
+            raise InvalidInputError(
+                f"id is {id!r}; a text that arrives in pieces needs the document's id, a str that is not empty."
+            )
+        if isinstance(pieces, (str, bytes)):
+            raise InvalidInputError(
+                f"pieces is a {type(pieces).__name__}; give an iterable of str, or the text whole: Document(text)."
+            )
+        empty = Document("", id=id, metadata=metadata or {})
+        return self._cut(Feed(pieces), empty)
+
+    def _chunks(self, document: Document) -> Iterator[Chunk]:
+        yield from self._cut(Feed.of(document.text), document)
+
+    def _cut(self, feed: Feed, document: Document, *, borders: Sequence[int] = ()) -> Iterator[Chunk]:
+        """The chunks of the text in ``feed``, of which ``document`` tells id and metadata; none crosses a border."""
+        limit = self._limit
+        if feed.blank():
+            return
+        ahead = max(_AHEAD, limit * _WIDE)
+        window = size = max(_WINDOW, 16 * ahead) if self.local else len(document.text)
+        head: str | None = None
+        index = done = 0
+        while True:
+            base = feed.base
+            text, ended = feed.window(size)
+            part = document if len(text) == len(document.text) else Document(text, id=document.id, metadata=document.metadata)
+            layout = self._next_layout(part, head) if base and head is not None else self.layout(part)
+            head = text[:ahead] if head is None else head
+            settled = len(text) if ended else min(len(text) - ahead, layout.settled or len(text))
+            if len(borders):
+                near = [at - base for at in borders if base < at < base + len(text)]
+                layout = replace(layout, breaks=np.union1d(layout.breaks, np.array(near, np.int64)))
+            sections = [start for start, _ in layout.sections]
+            pieces = pack(text, layout, self._counter, limit=limit, overlap=self.overlap, least=self._least, done=done - base)
+            for piece in pieces:
+                if piece.end > settled:
+                    break
+                done = base + piece.end
+                found = _found(layout, sections, text, piece)
+                yield self._chunk(document, text[piece.start : piece.end], base + piece.start, done, index, piece, found)
+                index += 1
+            else:
+                return
+            # Nothing of this window could be settled: a chunk or a blank run longer than expected.
+            size = window if piece.start else 2 * size
+            feed.drop(piece.start)
+
+    def _next_layout(self, document: Document, head: str) -> Layout:
+        """The layout of a later window, as a document of its own, of a text that begins with ``head``."""
+        return self.layout(document)
+
+    def _chunk(
+        self, document: Document, body: str, start: int, end: int, index: int, piece: Piece, found: Metadata | None
+    ) -> Chunk:
+        doc_id, recipe = document.id, self.recipe
+        return Chunk(
+            id=digest(doc_id, recipe, f"{start}:{end}", body),
+            doc_id=doc_id,
+            start=start,
+            end=end,
+            text=body,
+            window=Span(start, end),
+            index=index,
+            n_tokens=piece.n_tokens,
+            context=piece.context,
+            metadata=_own({**document.metadata, **found} if found else document.metadata),
+        )
+
+
+def _own(metadata: Metadata) -> dict[str, Any]:
+    """A copy that shares no list or dict with its source."""
+    return {key: copy.deepcopy(value) if isinstance(value, (list, dict)) else value for key, value in metadata.items()}
+
+
+def _found(layout: Layout, sections: Sequence[int], text: str, piece: Piece) -> Metadata | None:
+    """What the layout knows of the place of a piece's first visible character."""
+    if not sections:
+        return None
+    body = text[piece.start : piece.end]
+    at = bisect_right(sections, piece.start + len(body) - len(body.lstrip())) - 1
+    return layout.sections[at][1] if at >= 0 else None

@@ -23,7 +23,8 @@ class Layout:
     ``(m, 2)``, kept whole when they fit into a chunk: code fences, tables, lists. ``sections`` are ``(start, metadata)``
     pairs, ascending: a chunk takes the metadata of the section its first visible character lies in. ``contexts`` are
     ``(start, context)`` pairs, ascending: a chunk that begins there or later, up to the next pair, has that context; the
-    engine keeps room for it, and leaves one out that would fill more than half of a chunk.
+    engine keeps room for it, and leaves one out that would fill more than half of a chunk. ``settled``: where the text
+    goes on beyond what was laid out, cuts behind this offset may turn out otherwise; None: none do.
     """
 
     cuts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -32,6 +33,7 @@ class Layout:
     sections: tuple[tuple[int, Metadata], ...] = ()
     breaks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     contexts: tuple[tuple[int, str], ...] = ()
+    settled: int | None = None
 
 
 def make_layout(

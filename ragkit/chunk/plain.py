@@ -19,6 +19,7 @@ class FixedChunker(Engine):
     """
 
     kind: ClassVar[str] = "fixed"
+    local: ClassVar[bool] = True
 
     def layout(self, document: Document) -> Layout:
         """No preferred cuts: the engine fills each window."""
@@ -34,6 +35,7 @@ class SentenceChunker(Engine):
     """
 
     kind: ClassVar[str] = "sentence"
+    local: ClassVar[bool] = True
 
     def layout(self, document: Document) -> Layout:
         """Every sentence and line end alike."""
@@ -50,6 +52,7 @@ class RecursiveChunker(Engine):
     """
 
     kind: ClassVar[str] = "recursive"
+    local: ClassVar[bool] = True
 
     def layout(self, document: Document) -> Layout:
         """Line and sentence ends by strength."""

@@ -15,6 +15,7 @@ from ragkit.chunk.markdown import MarkdownChunker
 from ragkit.chunk.pipeline import Pipeline, Step
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.situate import Situate
+from ragkit.chunk.table import TableChunker
 from ragkit.errors import InvalidInputError
 
 _KINDS: dict[str, type[Engine]] = {
@@ -27,6 +28,7 @@ _KINDS: dict[str, type[Engine]] = {
         HtmlChunker,
         CodeChunker,
         JsonChunker,
+        TableChunker,
         AutoChunker,
     )
 }
