@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from ragkit.chunk.commonmark import Block, blocks
 from ragkit.chunk.engine import Engine
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.text.boundaries import Strength, line_cuts, prose_cuts
 from ragkit.types import Document, Metadata
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\r|\n).*?(?:\r\n|\r|\n)(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL)
 #: Blocks whose lines are not prose: sentences end nowhere inside them.
-_LITERAL = frozenset({"fence", "code_block", "table_open", "html_block"})
-_WHOLE = _LITERAL | {"bullet_list_open", "ordered_list_open", "list_item_open", "heading_open"}
+_LITERAL = frozenset({"code", "table", "html"})
+_WHOLE = _LITERAL | {"list", "item", "heading"}
 #: Above every boundary of running text: a first-level heading is the strongest, a sixth-level one the weakest.
 _HEADING = 20
 
@@ -39,44 +34,24 @@ class MarkdownChunker(Engine):
         """Blocks by the parser's line ranges, sentences inside paragraphs."""
         text = document.text
         front = _FRONT_MATTER.match(text)
-        body = text if front is None else "\n" * len(_LINE_END.findall(front.group())) + text[front.end() :]
-        tokens = [token for token in _parser().parse(body) if token.map is not None]
-        lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
-        spans = [_span(token, lines, len(text)) for token in tokens]
-
-        literal = [span for token, span in zip(tokens, spans, strict=True) if token.type in _LITERAL]
-        whole = [span for token, span in zip(tokens, spans, strict=True) if token.type in _WHOLE]
+        found = blocks(text, front.end() if front else 0)
+        literal = [(block.start, block.end) for block in found if block.kind in _LITERAL]
+        whole = [(block.start, block.end) for block in found if block.kind in _WHOLE]
         if front is not None:
-            literal.append(front.span())
+            literal.insert(0, front.span())
             whole.append(front.span())
         cuts = _cuts(text, literal)
-        for token, (start, _) in zip(tokens, spans, strict=True):
-            if token.type != "inline":
-                cuts[start] = max(cuts.get(start, 0), Strength.LINE if token.level else Strength.PARAGRAPH)
-        _lead_with_headings(cuts, tokens, spans)
-        return make_layout(cuts, len(text), atoms=whole, sections=_sections(tokens, spans))
-
-
-@cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").enable("table")
-    # Inline markup moves no boundary.
-    parser.core.ruler.enableOnly(["normalize", "block"])
-    return parser
-
-
-def _span(token: Token, lines: list[int], length: int) -> tuple[int, int]:
-    first, last = token.map or [0, 0]
-    return lines[first] if first < len(lines) else length, lines[last] if last < len(lines) else length
+        for block in found:
+            cuts[block.start] = max(cuts.get(block.start, 0), Strength.LINE if block.nested else Strength.PARAGRAPH)
+        _lead_with_headings(cuts, found)
+        return make_layout(cuts, len(text), atoms=whole, sections=_sections(found))
 
 
 def _cuts(text: str, literal: list[tuple[int, int]]) -> dict[int, int]:
     """Prose cuts outside the literal blocks; inside them line ends, as a last resort before words."""
     cuts: dict[int, int] = {}
     done = 0
-    for start, end in sorted(literal):
+    for start, end in literal:
         if start < done:
             continue
         cuts |= prose_cuts(text, done, start)
@@ -86,30 +61,25 @@ def _cuts(text: str, literal: list[tuple[int, int]]) -> dict[int, int]:
     return cuts | prose_cuts(text, done)
 
 
-def _lead_with_headings(cuts: dict[int, int], tokens: list[Token], spans: list[tuple[int, int]]) -> None:
+def _lead_with_headings(cuts: dict[int, int], found: list[Block]) -> None:
     """Strong cuts before headings, and none between a heading and what follows it."""
     after_heading = False
-    for token, (start, end) in zip(tokens, spans, strict=True):
-        if token.type == "inline":
-            continue
+    for block in found:
         if after_heading:
-            cuts.pop(start, None)
-        after_heading = token.type == "heading_open"
+            cuts.pop(block.start, None)
+        after_heading = block.kind == "heading"
         if after_heading:
-            cuts.pop(end, None)
-            cuts[start] = _HEADING - int(token.tag[1])
+            cuts.pop(block.end, None)
+            cuts[block.start] = _HEADING - block.level
 
 
-def _sections(tokens: list[Token], spans: list[tuple[int, int]]) -> tuple[tuple[int, Metadata], ...]:
+def _sections(found: list[Block]) -> tuple[tuple[int, Metadata], ...]:
     """The heading path from each heading on."""
     path: list[tuple[int, str]] = []
     sections: list[tuple[int, Metadata]] = []
-    for at, token in enumerate(tokens):
-        if token.type != "heading_open":
-            continue
-        level = int(token.tag[1])
-        path = [entry for entry in path if entry[0] < level]
-        title = tokens[at + 1].content if at + 1 < len(tokens) and tokens[at + 1].type == "inline" else ""
-        path.append((level, " ".join(title.split())))
-        sections.append((spans[at][0], {"headings": [text for _, text in path]}))
+    for block in found:
+        if block.kind == "heading":
+            path = [entry for entry in path if entry[0] < block.level]
+            path.append((block.level, " ".join(block.title.split())))
+            sections.append((block.start, {"headings": [title for _, title in path]}))
     return tuple(sections)
