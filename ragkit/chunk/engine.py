@@ -95,6 +95,11 @@ class Engine:
         return limit
 
     @cached_property
+    def _ahead(self) -> int:
+        """Characters at the end of a window that are cut anew in the next one."""
+        return max(_AHEAD, self._limit * _WIDE)
+
+    @cached_property
     def _least(self) -> int:
         """Tokens of text before a stronger boundary counts for more than a later one."""
         return self._limit // 2 if isinstance(self.max_tokens, int) else max(0, self.max_tokens[0] - self._reserve)
@@ -184,10 +189,9 @@ class Engine:
 
     def _cut(self, feed: Feed, document: Document, *, borders: Sequence[int] = ()) -> Iterator[Chunk]:
         """The chunks of the text in ``feed``, of which ``document`` tells id and metadata; none crosses a border."""
-        limit = self._limit
+        limit, ahead = self._limit, self._ahead
         if feed.blank():
             return
-        ahead = max(_AHEAD, limit * _WIDE)
         window = size = max(_WINDOW, 16 * ahead) if self.local else len(document.text)
         head: str | None = None
         index = done = 0

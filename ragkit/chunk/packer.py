@@ -231,6 +231,11 @@ class _Packer:
         return end
 
 
+def token_places(text: str, tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Where the tokens of ``text`` start, as the engine counts them while it looks for cuts."""
+    return _spread(text, token_starts(tokenizer, text)[0])
+
+
 def _spread(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """``starts``, with a token of very many characters spread over them."""
     ends = np.append(starts[1:], len(text))
