@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import ClassVar
 
 from ragkit.chunk.engine import Engine
+from ragkit.chunk.html_tables import HeaderRows
 from ragkit.chunk.layout import Layout, make_layout
 from ragkit.text.boundaries import Strength, prose_cuts
 from ragkit.types import Document, Metadata
@@ -26,7 +27,8 @@ class HtmlChunker(Engine):
 
     For text without tags load the file with ``ragkit.load`` and use another chunker; this one keeps the source. The
     path of headings above a chunk is its ``metadata["headings"]``, a list from the outermost down. A tag is not cut while
-    it fits.
+    it fits. A table that does not fit is cut between rows, and a chunk that begins below its header row has that row's
+    cells as its ``context``.
     """
 
     kind: ClassVar[str] = "html"
@@ -39,7 +41,8 @@ class HtmlChunker(Engine):
             cuts[at] = max(cuts.get(at, 0), strength)
         for at in reader.after_headings:
             cuts.pop(at, None)
-        return make_layout(cuts, len(document.text), atoms=reader.atoms, sections=tuple(reader.sections))
+        contexts = tuple(reader.headers.contexts)
+        return make_layout(cuts, len(document.text), atoms=reader.atoms, sections=tuple(reader.sections), contexts=contexts)
 
 
 class _Reader(HTMLParser):
@@ -51,6 +54,7 @@ class _Reader(HTMLParser):
         self.atoms: list[tuple[int, int]] = []
         self.sections: list[tuple[int, Metadata]] = []
         self.after_headings: list[int] = []
+        self.headers = HeaderRows()
         self._lines = [0]
         at = text.find("\n")
         while at >= 0:
@@ -71,6 +75,7 @@ class _Reader(HTMLParser):
         at = self._place()
         source = self.get_starttag_text() or ""
         self.atoms.append((at, at + len(source)))
+        self.headers.start(tag, at)
         if tag in _HEADINGS:
             self.cuts[at] = _HEADING - int(tag[1])
             self._heading = []
@@ -86,6 +91,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Close the innermost element of that name."""
+        self.headers.end(tag, self._place() + len(tag) + 3)
         if tag not in _WHOLE:
             return
         end = self._place() + len(tag) + 3
@@ -105,6 +111,7 @@ class _Reader(HTMLParser):
             self._heading = None
 
     def handle_data(self, data: str) -> None:
-        """Collect what a heading says."""
+        """Collect what headings say."""
+        self.headers.text(data)
         if self._heading is not None:
             self._heading.append(data)
