@@ -12,6 +12,7 @@ from ragkit.chunk.html import HtmlChunker
 from ragkit.chunk.json import JsonChunker
 from ragkit.chunk.late import Late
 from ragkit.chunk.markdown import MarkdownChunker
+from ragkit.chunk.nesting import Parents
 from ragkit.chunk.pipeline import Pipeline, Step
 from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.situate import Situate
@@ -32,7 +33,7 @@ _KINDS: dict[str, type[Engine]] = {
         AutoChunker,
     )
 }
-_STEPS: dict[str, type[Situate] | type[Late]] = {"situate": Situate, "late": Late}
+_STEPS: dict[str, type[Situate] | type[Late] | type[Parents]] = {"situate": Situate, "late": Late, "parents": Parents}
 
 
 def from_recipe(recipe: str) -> Engine | Pipeline:
