@@ -2,6 +2,7 @@
 
 from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.inputs import embed_keys
+from ragkit.embed.reach import Extend
 from ragkit.embed.rebuild import card_differences, load_embedder
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
@@ -9,6 +10,7 @@ from ragkit.embed.transformer import TransformerEmbedder
 __all__ = [
     "CacheStats",
     "CachedEmbedder",
+    "Extend",
     "OpenAIEmbedder",
     "TransformerEmbedder",
     "card_differences",

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragkit.embed.positions import Numbered, with_positions
+from ragkit.embed.reach import Reach
+from ragkit.embed.rotary import SELF_EXTEND, Grouped, register_self_extend, scale_theta, with_groups
 from ragkit.embed.spec import Dense, ModelSpec
+from ragkit.embed.temperature import scale_queries
 from ragkit.embed.tokens import Ids, Job
 from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, MissingDependencyError
 from ragkit.seams import Vectors
@@ -47,7 +51,7 @@ class Encoder:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Numbered | Grouped,
         head: Sequence[Callable[[Tensor], Tensor]],
         *,
         pooling: str,
@@ -146,9 +150,17 @@ def _pool_part(part: Tensor, pooling: str) -> Tensor:
 
 
 def load_encoder(
-    spec: ModelSpec, *, pooling: str, dims: int | None, layers: int | None, dtype: str, device: str | None
+    spec: ModelSpec,
+    *,
+    pooling: str,
+    dims: int | None,
+    layers: int | None,
+    dtype: str,
+    device: str | None,
+    reach: Reach | None = None,
+    temperature: float | None = None,
 ) -> Encoder:
-    """Read the weights.
+    """Read the weights; ``reach`` and ``temperature`` as ``plan_reach`` and ``check_temperature`` allow them.
 
     Raises MissingDependencyError without torch and transformers, CapabilityError for a dtype or device this
     machine does not have, EmbeddingError for weights that are damaged or do not fill the model.
@@ -169,8 +181,18 @@ def load_encoder(
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:layers]
         config.use_cache = False
+        method = None if reach is None else reach.method
+        if reach is not None and reach.theta_scale is not None:
+            scale_theta(config, reach.theta_scale)
+        if method == "self-extend":
+            register_self_extend()
         model, report = AutoModel.from_pretrained(
-            str(spec.folder), config=config, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+            str(spec.folder),
+            config=config,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            output_loading_info=True,
+            attn_implementation=SELF_EXTEND if method == "self-extend" else None,
         )
         if getattr(config, "is_encoder_decoder", False):
             model = model.get_encoder()
@@ -183,11 +205,18 @@ def load_encoder(
             f"{len(report.get('mismatched_keys') or ())} have another shape. Copy or download the model again."
         )
     model = model.eval().requires_grad_(False).to(place)
+    if temperature is not None:
+        scale_queries(model, temperature, n_layers=layers or spec.n_layers)
     if place.type == "cpu" and dtype == "float32":
         _lay_out_for_few_rows(model)
+    called: nn.Module | Numbered | Grouped = model
+    if reach is not None and method in ("grouped", "recurrent", "interpolated"):
+        called = with_positions(model, reach)
+    elif reach is not None and method == "self-extend":
+        called = with_groups(model, reach)
     pad = getattr(config, "pad_token_id", None)
     return Encoder(
-        model,
+        called,
         [part.to(place) for part in head],
         pooling=pooling,
         pad=0 if pad is None or pad < 0 else pad,
@@ -267,7 +296,7 @@ def _check_dtype(torch: Any, dtype: str, place: torch.device) -> None:
 def _load_errors(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
-    except (InvalidInputError, MemoryError):
+    except (InvalidInputError, CapabilityError, MemoryError):
         raise
     except Exception as error:
         raise EmbeddingError(

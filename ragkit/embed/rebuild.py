@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ragkit.embed.reach import extend_from_text
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
 from ragkit.errors import CapabilityError, InvalidInputError, StoreMismatchError
@@ -32,6 +33,7 @@ def load_embedder(card: ModelCard, *, allow_download: bool = False) -> Embedder:
             f"The vectors were made by {card.name!r} with the engine {engine!r}, which ragkit cannot rebuild. Pass embedder= yourself."
         )
     dims, layers = card.settings.get("dims", "all"), card.settings.get("layers", "all")
+    extend, temperature = card.settings.get("extend"), card.settings.get("temperature")
     embedder = TransformerEmbedder(
         card.name,
         pooling=card.pooling,
@@ -41,6 +43,8 @@ def load_embedder(card: ModelCard, *, allow_download: bool = False) -> Embedder:
         layers=None if layers == "all" else int(layers),
         dtype=card.settings.get("dtype", "float32"),
         window=card.window,
+        extend=None if extend is None else extend_from_text(extend),
+        temperature=None if temperature is None else float(temperature),
         allow_download=allow_download,
     )
     try:

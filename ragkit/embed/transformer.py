@@ -11,6 +11,8 @@ import numpy as np
 from ragkit.embed.batching import plan_batches
 from ragkit.embed.forward import Encoder, load_encoder
 from ragkit.embed.inputs import Reading, batch_readings, text_readings
+from ragkit.embed.parallel import parallel_parts
+from ragkit.embed.reach import Extend, Reach, check_temperature, plan_reach
 from ragkit.embed.spec import ModelSpec, check_choices, files_digest, read_spec
 from ragkit.embed.tokens import TokenPlanner, load_tokenizer, tokenizer_digest
 from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError
@@ -39,6 +41,10 @@ class TransformerEmbedder:
     - ``device``: a torch device; None takes cuda, then mps, then cpu.
     - ``window``: longest input in tokens, special tokens and prompt included. It may be raised up to the model's position
       table; the card records it.
+    - ``extend``: how to read beyond what the model was made for, up to ``window`` tokens, without training: an ``Extend``, or its
+      method "grouped", "recurrent", "interpolated", "parallel", "ntk" or "self-extend". Measure it on your texts before you use it.
+    - ``temperature``: every attention's scores are divided by it (TempScale, 2410.24200; 0.5 to 0.8 against the likeness of
+      long texts), for queries and documents alike.
     - ``batch_tokens``: padded tokens per forward pass. 1024 is best on processors, whose caches it fits; a GPU wants more.
 
     Rows are unit length even where the model has no Normalize module: ragkit's similarity is the cosine.
@@ -57,6 +63,8 @@ class TransformerEmbedder:
         dtype: str = "float32",
         device: str | None = None,
         window: int | None = None,
+        extend: str | Extend | None = None,
+        temperature: float | None = None,
         batch_tokens: int = 1024,
         allow_download: bool = False,
     ) -> None:
@@ -73,11 +81,15 @@ class TransformerEmbedder:
         self._dtype = dtype
         self._device = device
         self._window = window
+        self._extend = Extend(extend) if isinstance(extend, str) else extend
+        # A temperature of one is none: the vectors, and so the card, are the same.
+        self._temperature = None if temperature == 1.0 else temperature
         self._batch_tokens = batch_tokens
         self._allow_download = allow_download
         self._lock = RLock()
         self._known_spec: ModelSpec | None = None
         self._known_card: ModelCard | None = None
+        self._known_reach: Reach | None = None
         self._known_tokenizer: HuggingFaceTokenizer | None = None
         self._known_encoder: Encoder | None = None
 
@@ -94,7 +106,14 @@ class TransformerEmbedder:
         with self._lock:
             if self._known_card is None:
                 spec, pooling, window = self._spec, self._pooling, self._window
-                check_choices(spec, pooling=pooling, dims=self._dims, layers=self._layers, window=window)
+                reach = None if self._extend is None else plan_reach(spec, self._extend, window)
+                own = window if reach is None else reach.base
+                check_choices(spec, pooling=pooling, dims=self._dims, layers=self._layers, window=own)
+                longer: dict[str, str] = {} if reach is None else {"extend": reach.to_text()}
+                if self._temperature is not None:
+                    check_temperature(spec, self._temperature)
+                    longer["temperature"] = str(self._temperature)
+                self._known_reach = reach
                 document_prompt = spec.document_prompt if self._document_prompt is None else self._document_prompt
                 tokenizer = self._load_tokenizer(document_prompt)
                 self._known_card = ModelCard(
@@ -111,6 +130,7 @@ class TransformerEmbedder:
                         "dims": str(self._dims or "all"),
                         "layers": str(self._layers or "all"),
                         "tokenizer": tokenizer_digest(spec, tokenizer),
+                        **longer,
                     },
                 )
             return self._known_card
@@ -137,7 +157,14 @@ class TransformerEmbedder:
         with self._lock:
             if self._known_encoder is None:
                 self._known_encoder = load_encoder(
-                    self._spec, pooling=card.pooling, dims=self._dims, layers=self._layers, dtype=self._dtype, device=self._device
+                    self._spec,
+                    pooling=card.pooling,
+                    dims=self._dims,
+                    layers=self._layers,
+                    dtype=self._dtype,
+                    device=self._device,
+                    reach=self._known_reach,
+                    temperature=self._temperature,
                 )
             return self._known_encoder
 
@@ -185,19 +212,22 @@ class TransformerEmbedder:
             return np.empty((0, card.dim), dtype=np.float32)
         if card.pooling in ("cls", "lasttoken"):
             _refuse_spans(readings, name, card)
+        reach = self._known_reach
+        parallel = reach is not None and reach.method == "parallel"
         planner = TokenPlanner(
             tokenizer=self.tokenizer,
             prompt=prompt,
-            window=card.window,
+            window=reach.base if reach is not None and parallel else card.window,
             vocab=self._spec.vocab,
             pool_prompt=self._spec.pool_prompt,
         )
-        jobs = planner.jobs(readings, name)
+        parts = parallel_parts(planner, readings, name, longest=card.window) if parallel else None
+        jobs = planner.jobs(readings, name) if parts is None else parts.jobs
         encoder = self._encoder()
-        pools = encoder.pools(len(readings))
+        pools = encoder.pools(len(readings) if parts is None else parts.n)
         for batch in plan_batches(np.array([len(job.ids) for job in jobs]), budget=self._batch_tokens):
             encoder.encode([jobs[place] for place in batch], pools)
-        vectors = encoder.finish(pools)
+        vectors = encoder.finish(pools) if parts is None else parts.mean(encoder.finish(pools))
         check_vectors(vectors, name)
         return vectors
 
