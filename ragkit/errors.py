@@ -13,6 +13,7 @@ builtin they refine, so ``except ValueError`` keeps working for callers who do n
     ├── MissingDependencyError(ImportError)    an optional package is not installed
     ├── ModelNotFoundError(FileNotFoundError)  no weights or tokenizer on this machine
     ├── EmbeddingError(RuntimeError)           an embedder failed or gave unusable vectors
+    ├── ContextError(RuntimeError)             a language model that writes context cannot be reached
     ├── LoadError(OSError)                     a file that cannot be read as text
     └── StoreError(RuntimeError)               the database refused, is damaged, or is full
         ├── StoreMismatchError(ValueError)     written by another model or with other settings
@@ -62,6 +63,10 @@ class ModelNotFoundError(RagkitError, FileNotFoundError):
 
 class EmbeddingError(RagkitError, RuntimeError):
     """An embedder failed, or gave vectors that are not finite or of another shape."""
+
+
+class ContextError(RagkitError, RuntimeError):
+    """A language model that writes context keeps failing; what it answered before is kept."""
 
 
 class LoadError(RagkitError, OSError):
