@@ -52,8 +52,16 @@ def tiny_config(kind: str, vocab: int) -> Any:
     wide = {"intermediate_size": 64, "max_position_embeddings": 64}
     if kind == "bert":
         return t.BertConfig(**common, **wide)
-    if kind == "roberta":
-        return t.RobertaConfig(**common | wide | {"max_position_embeddings": 65, "type_vocab_size": 1})
+    if kind in ("roberta", "xlm-roberta", "camembert"):
+        return t.AutoConfig.for_model(kind, **common | wide | {"max_position_embeddings": 65, "type_vocab_size": 1})
+    if kind == "mpnet":
+        return t.MPNetConfig(**common | wide | {"pad_token_id": 1, "max_position_embeddings": 66})
+    if kind == "electra":
+        return t.ElectraConfig(**common, **wide, embedding_size=16)
+    if kind in ("nomic_bert", "gte", "jina_embeddings_v3"):
+        return t.AutoConfig.for_model(kind, **common, **wide)
+    if kind == "eurobert":
+        return t.EuroBertConfig(**common, **wide, num_key_value_heads=2, bos_token_id=2, eos_token_id=3, mask_token_id=1)
     if kind == "distilbert":
         return t.DistilBertConfig(
             vocab_size=vocab, dim=32, n_layers=3, n_heads=4, hidden_dim=64, max_position_embeddings=64, pad_token_id=0
