@@ -8,6 +8,7 @@ from typing import Any
 
 from ragkit.errors import InvalidInputError
 from ragkit.text.boundaries import Strength, prose_cuts
+from ragkit.text.unicode import cluster_start
 
 Separator = str | re.Pattern[str]
 
@@ -75,6 +76,12 @@ def ranked_cuts(text: str, separators: tuple[Separator, ...]) -> dict[int, int]:
 
 
 def _ends(text: str, separator: Separator) -> Iterable[int]:
+    """Where a chunk may end; a match that ends inside a grapheme cluster is none."""
     pattern = separator if isinstance(separator, re.Pattern) else re.compile(re.escape(separator))
+    whole = 0
     for match in pattern.finditer(text):
-        yield match.start() + len(match.group().rstrip(" \t"))
+        at = match.start() + len(match.group().rstrip(" \t"))
+        # The cluster before is looked for from the last one found on, so that all of this is linear.
+        whole = cluster_start(text, at, min(whole, at))
+        if whole == at:
+            yield at

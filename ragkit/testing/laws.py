@@ -21,7 +21,7 @@ def check_chunks(document: Document, chunks: Sequence[Chunk], count: Count, *, l
     """Every broken law, in words; an empty list when all hold.
 
     ``limit`` and ``overlap`` are tokens by ``count``. Checked: text is the slice at its offsets; spans ascend; the
-    limit and ``n_tokens`` by recounting; lossless without overlap, covering with it; shared tokens at most
+    limit, context included, and ``n_tokens`` by recounting; lossless without overlap, covering with it; shared tokens at most
     ``overlap``; no grapheme cluster (UAX 29) cut unless it alone exceeds the limit; ids distinct, places in order.
     """
     text = document.text
@@ -36,6 +36,8 @@ def check_chunks(document: Document, chunks: Sequence[Chunk], count: Count, *, l
             broken.append(f"chunk {place}: text is not the slice at [{chunk.start}, {chunk.end})")
         if tokens > limit:
             broken.append(f"chunk {place}: {tokens} tokens, limit {limit}")
+        if chunk.context and (read := count([f"{chunk.context}\n{chunk.text}"])[0]) > limit:
+            broken.append(f"chunk {place}: {read} tokens with its context, limit {limit}")
         if tokens != chunk.n_tokens:
             broken.append(f"chunk {place}: n_tokens says {chunk.n_tokens}, counted {tokens}")
         if chunk.index != place:

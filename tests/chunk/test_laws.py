@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -23,6 +24,7 @@ from ragkit.chunk import (
     RecursiveChunker,
     SemanticChunker,
     SentenceChunker,
+    TableChunker,
 )
 from ragkit.errors import ChunkLimitError
 from ragkit.seams import Tokenizer
@@ -33,17 +35,22 @@ from ragkit.text import resolve_tokenizer
 from ragkit.text.token_starts import token_starts
 from ragkit.weights import find_model
 
+SEPARATORS = ["page", re.compile(r"^(?=#|def |class )", re.MULTILINE), "\n\n", "line", ". ", "word"]
 CHUNKERS: list[Callable[..., Engine]] = [
     FixedChunker,
     SentenceChunker,
+    partial(SentenceChunker, packing="best"),
+    partial(SentenceChunker, packing="one"),
     RecursiveChunker,
+    partial(RecursiveChunker, separators=SEPARATORS),
     MarkdownChunker,
     HtmlChunker,
     JsonChunker,
+    TableChunker,
     partial(CodeChunker, language="python"),
     partial(SemanticChunker, embedder=HashEmbedder()),
 ]
-TEXTS = pathological(4_000)
+TEXTS = pathological(2_400)
 
 
 def nasty(text: str) -> int:
@@ -73,14 +80,16 @@ def broken(chunker: Engine, text: str, tokenizer: Tokenizer, limit: int, overlap
 @pytest.mark.parametrize("tokenizer", ["cl100k_base", "o200k_base", "minilm", "minilm as shipped", "function"])
 def test_every_law_on_every_text(name: str, tokenizer: str) -> None:
     counter = TOKENIZERS[tokenizer]
-    for kind, overlap in product(CHUNKERS if tokenizer == "cl100k_base" else CHUNKERS[:4], (0, 32)):
+    for kind, overlap in product(CHUNKERS, (0, 32)):
         chunker = kind(128, overlap=overlap, tokenizer=counter, reserve=0)
         assert broken(chunker, TEXTS[name], counter, 128, overlap) == [], f"{chunker.recipe}"
+    ranged = RecursiveChunker((100, 128), overlap=8, tokenizer=counter, reserve=0)
+    assert broken(ranged, TEXTS[name], counter, 128, 8) == []
 
 
 words = st.sampled_from(
     ["word", "Ünïcödé", "。", "东京", ".", "e.g.", "3.14", "\n", "\n\n", "\r\n", "\t", "  ", "👩🏾‍🚀", "e\u0301", "# Head\n", "```\n", "- item\n",
-     "| a | b |\n", "|---|---|\n", "<|endoftext|>", "[SEP]", "\ud800", "\x00", "\u2028", "antidisestablishmentarianism", "\u0e44\u0e17\u0e22"]
+     "| a | b |\n", "|---|---|\n", "<table><tr><th>a</th></tr>", "<tr><td>", "</td></tr>", '"', ";", ",", "<|endoftext|>", "[SEP]", "\ud800", "\x00", "\u2028", "antidisestablishmentarianism", "\u0e44\u0e17\u0e22"]
 )  # fmt: skip
 texts = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=300),
@@ -95,10 +104,14 @@ texts = st.one_of(
     tokenizer=st.sampled_from(sorted(TOKENIZERS)),
     limit=st.integers(1, 40),
     share=st.floats(0, 0.99),
+    least=st.none() | st.floats(0, 1),
 )
-def test_laws_on_anything(text: str, kind: Callable[..., Engine], tokenizer: str, limit: int, share: float) -> None:
+def test_laws_on_anything(
+    text: str, kind: Callable[..., Engine], tokenizer: str, limit: int, share: float, least: float | None
+) -> None:
     counter, overlap = TOKENIZERS[tokenizer], int(limit * share)
-    chunker = kind(limit, overlap=overlap, tokenizer=counter, reserve=0)
+    size = limit if least is None else (max(1, int(limit * least)), limit)
+    chunker = kind(size, overlap=overlap, tokenizer=counter, reserve=0)
     try:
         found = broken(chunker, text, counter, limit, overlap)
     except ChunkLimitError:
@@ -175,11 +188,11 @@ def test_the_tokenizer_given_is_not_changed() -> None:
 @pytest.mark.parametrize("kind", [SentenceChunker, RecursiveChunker, MarkdownChunker])
 @pytest.mark.parametrize("place", ["start", "middle"])
 def test_an_edit_moves_only_the_chunks_around_it(kind: type[Engine], place: str) -> None:
-    paragraphs = pathological(400_000)["prose with blank ends"].split("\n\n")
+    paragraphs = pathological(250_000)["prose with blank ends"].split("\n\n")
     chunker = kind(64, tokenizer="words")
     before = {chunk.text for chunk in chunker(Document("\n\n".join(paragraphs)))}
     at = 0 if place == "start" else len(paragraphs) // 2
     paragraphs[at] += " A sentence that was not there before, with several words of its own."
     after = [chunk.text for chunk in chunker(Document("\n\n".join(paragraphs)))]
-    assert len(after) > 500
+    assert len(after) > 300
     assert sum(body not in before for body in after) < 0.02 * len(after)
