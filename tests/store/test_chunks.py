@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.errors import InvalidInputError, StoreError
+from ragkit.errors import InvalidInputError, StoreError, StoreFormatError
 from ragkit.lexical import term_stats as exact_term_stats
 from ragkit.store import ChunkStore, Header
+from ragkit.types import Encoding
 
 anything = st.text(
     st.one_of(st.characters(), st.characters(categories=["Cs"]), st.sampled_from("\ue000\x00'\"\\")), min_size=1, max_size=12
@@ -199,3 +200,22 @@ def test_a_closed_store_says_so(store: ChunkStore) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.document_ids()
+
+
+def test_encodings_are_stored_and_a_table_of_format_1_stays_usable_without(
+    tmp_path: Path, header: Header, make_rows: MakeRows
+) -> None:
+    plain = make_rows("a", ["one two"])
+    late = replace(plain, chunks=[replace(plain.chunks[0], encoding=Encoding(plain=0.5, overlap=7))])
+    new = ChunkStore.open(tmp_path / "new", create=header)
+    new.put([late])
+    assert new.chunks_of("a") == list(late.chunks)
+    new.close()
+    ChunkStore.open(tmp_path / "old", create=replace(header, format=1)).close()
+    old = ChunkStore.open(tmp_path / "old")
+    assert old.header.format == 1
+    old.put([plain])
+    with pytest.raises(StoreFormatError, match="format 1"):
+        old.put([late])
+    assert old.chunks_of("a") == list(plain.chunks)
+    old.close()
