@@ -12,6 +12,7 @@ from ragkit.chunk.layout import Layout, make_layout
 from ragkit.text.boundaries import Strength, line_cuts, prose_cuts
 from ragkit.types import Document, Metadata
 
+_LINE_END = re.compile(r"[\r\n]")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\r|\n).*?(?:\r\n|\r|\n)(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL)
 #: Blocks whose lines are not prose: sentences end nowhere inside them.
 _LITERAL = frozenset({"code", "table", "html"})
@@ -25,7 +26,8 @@ class MarkdownChunker(Engine):
     """Sections and blocks of CommonMark with tables; code fences, tables and lists stay whole when they fit.
 
     A chunk prefers to end before a heading, the higher the better, and not right after one. The path of headings
-    above a chunk is its ``metadata["headings"]``, a list from the outermost down. YAML front matter is one block.
+    above a chunk is its ``metadata["headings"]``, a list from the outermost down. YAML front matter is one block. A table
+    that does not fit is cut between rows, and a chunk that begins below its header row has that row as its ``context``.
     """
 
     kind: ClassVar[str] = "markdown"
@@ -44,7 +46,8 @@ class MarkdownChunker(Engine):
         for block in found:
             cuts[block.start] = max(cuts.get(block.start, 0), Strength.LINE if block.nested else Strength.PARAGRAPH)
         _lead_with_headings(cuts, found)
-        return make_layout(cuts, len(text), atoms=whole, sections=_sections(found))
+        contexts = _lead_with_header_rows(text, cuts, found)
+        return make_layout(cuts, len(text), atoms=whole, sections=_sections(found), contexts=contexts)
 
 
 def _cuts(text: str, literal: list[tuple[int, int]]) -> dict[int, int]:
@@ -71,6 +74,20 @@ def _lead_with_headings(cuts: dict[int, int], found: list[Block]) -> None:
         if after_heading:
             cuts.pop(block.end, None)
             cuts[block.start] = _HEADING - block.level
+
+
+def _lead_with_header_rows(text: str, cuts: dict[int, int], found: list[Block]) -> tuple[tuple[int, str], ...]:
+    """The header row from where each table's rows begin to its end; a weaker cut below it than between rows."""
+    contexts: list[tuple[int, str]] = []
+    end = 0
+    for block in found:
+        if block.kind == "table":
+            end = block.end
+        elif block.kind == "table head":
+            if block.end in cuts:
+                cuts[block.end] = Strength.WRAP
+            contexts += [(block.end, _LINE_END.split(text[block.start : block.end].strip(), 1)[0].strip()), (end, "")]
+    return tuple(contexts)
 
 
 def _sections(found: list[Block]) -> tuple[tuple[int, Metadata], ...]:
