@@ -203,7 +203,7 @@ def test_a_closed_store_says_so(store: ChunkStore) -> None:
 
 
 def test_encodings_are_stored_and_a_table_of_format_1_stays_usable_without(
-    tmp_path: Path, header: Header, make_rows: MakeRows
+    tmp_path: Path, header: Header, make_rows: Any
 ) -> None:
     plain = make_rows("a", ["one two"])
     late = replace(plain, chunks=[replace(plain.chunks[0], encoding=Encoding(plain=0.5, overlap=7))])
