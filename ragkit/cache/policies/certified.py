@@ -1,0 +1,202 @@
+"""A policy that learns from judged candidates while it serves, and knows at every time how wrong it may be."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ragkit.cache.policies.decision import Decision
+from ragkit.cache.policies.risk import GAINS, anytime_upper, costs
+from ragkit.errors import InvalidInputError
+
+#: Requests over which the share of each region is estimated; the estimate only plans, the cap on hits makes it safe.
+_MEMORY = 500
+#: Evidence that wrong answers doubled: at least this many judged hits, on average, lie between two false alarms.
+_ALARM = math.log(10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertifiedSettings:
+    """What a certified policy promises, and how it learns.
+
+    ``budget`` in (0, 1) bounds wrong answers ``per`` "request" (hits or not) or per "hit"; see ``Certified``. A region of
+    scores is everything at or above one of ``edges`` (ascending). ``audit`` in (0, 1] is the share of hits that are judged in
+    the long run; it starts at 1 and falls with hits, by a factor e in ``probation``. Every ``block`` requests the region is
+    chosen anew.
+
+    Raises InvalidInputError for values out of range.
+    """
+
+    budget: float = 0.02
+    per: Literal["request", "hit"] = "request"
+    alpha: float = 0.05
+    audit: float = 0.1
+    probation: float = 100.0
+    edges: tuple[float, ...] = (0.6, 0.68, 0.75, 0.81, 0.87, 0.92, 0.97)
+    block: int = 25
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "alpha"):
+            if not 0 < getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)!r}; it is a share between 0 and 1, for example 0.02.")
+        if not 0 < self.audit <= 1:
+            raise InvalidInputError(f"audit is {self.audit!r}; without judged hits nothing is certified. Give a share in (0, 1].")
+        if self.per not in ("request", "hit"):
+            raise InvalidInputError(f"per is {self.per!r}; it is 'request' or 'hit'.")
+        if not self.edges or any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
+            raise InvalidInputError(f"edges are {self.edges!r}; they are at least one score, ascending.")
+        if self.block < 1 or self.probation <= 0:
+            raise InvalidInputError(f"block is {self.block!r} and probation {self.probation!r}; both must be positive.")
+
+
+class Certified:
+    """Serves a region of scores only while judged candidates bound its wrong answers; shadow mode until then.
+
+    The promise, with probability 1 - ``alpha`` at all times together: in the region being served, the chance to be wrong
+    (averaged over the candidates judged so far, those of hits and of misses each counting as often as they occur) is at most
+    ``wrong_upper``. "hit": the region served has ``wrong_upper <= budget``. "request": hits per request are capped so that
+    hits times ``wrong_upper`` are at most ``budget`` per request.
+
+    What has to be true: the chance does not rise later (the alarm below watches that); the judge is right; whether a
+    candidate gets judged does not depend on whether it is right; coins are fair.
+
+    While it serves, hits are judged with a known probability a, and candidates that were not served, always judged, count
+    with weight a: so regions keep their composition, and no assumption about the curve over scores is needed. Judged hits
+    that turn out wrong twice as often as the bound says (a CUSUM) throw everything learned away: shadow mode again.
+    """
+
+    name: ClassVar[str] = "certified"
+
+    def __init__(self, settings: CertifiedSettings | None = None) -> None:
+        self.settings = settings or CertifiedSettings()
+        self.requests = 0
+        self.hits = 0
+        self.alarms = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        regions = len(self.settings.edges)
+        self._hits = 0
+        self._weights = np.zeros(regions)
+        self._costs = np.zeros((regions, len(GAINS)))
+        self._seen = np.zeros(regions)
+        self._counted = 0.0
+        self._region = regions
+        self._allowed = 0.0
+        self._upper = 1.0
+        self._cusum = 0.0
+
+    @property
+    def threshold(self) -> float:
+        """The lowest score served now; infinite in shadow mode."""
+        return math.inf if self.shadow else self.settings.edges[self._region]
+
+    @property
+    def shadow(self) -> bool:
+        """True while nothing is served."""
+        return self._region >= len(self.settings.edges)
+
+    @property
+    def wrong_upper(self) -> float:
+        """The bound on the chance that a hit of the region served is wrong; 1.0 in shadow mode."""
+        return self._upper
+
+    @property
+    def audit(self) -> float:
+        """The chance with which a hit is judged now."""
+        return self.settings.audit + (1 - self.settings.audit) * math.exp(-self._hits / self.settings.probation)
+
+    def decide(self, score: float, coin: float, /) -> Decision:
+        """Whether a candidate of that score is served, and whether it is to be judged."""
+        if self.shadow:
+            return Decision(
+                serve=False, judge=True, weight=1.0, reason=f"certified: shadow mode, {self.requests} requests so far"
+            )
+        audit = self.audit
+        if score < self.threshold:
+            reason = f"certified: score {score:.3f} < {self.threshold:g}"
+            return Decision(serve=False, judge=True, weight=audit, reason=reason)
+        if self._allowed < 1:
+            reason = "certified: the budget's hits for now are used"
+            return Decision(serve=False, judge=True, weight=audit, wrong=self._upper, reason=reason)
+        reason = f"certified: score {score:.3f} >= {self.threshold:g}"
+        return Decision(serve=True, judge=coin < audit, weight=1.0, wrong=self._upper, reason=reason)
+
+    def record(self, score: float | None, /, *, served: bool) -> None:
+        """Count one request."""
+        self.requests += 1
+        self._counted += 1
+        if served:
+            self.hits += 1
+            self._hits += 1
+            self._allowed -= 1
+        if score is not None:
+            self._seen[: self._regions_of(score)] += 1
+        if self.requests % self.settings.block == 0:
+            self._choose()
+
+    def _regions_of(self, score: float) -> int:
+        """How many regions hold the score: the first so many."""
+        return bisect.bisect_right(self.settings.edges, score)
+
+    def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0) -> None:
+        """Take a judgement, with the weight its decision gave it. A user's complaint about a hit may come here too."""
+        if not 0 <= weight <= 1:
+            raise InvalidInputError(f"weight is {weight!r}; give the decision's own weight, in [0, 1].")
+        many = self._regions_of(score)
+        self._weights[:many] += weight
+        if wrong:
+            self._costs[:many] += costs(weight)
+        if not self.shadow and many > self._region and weight == 1.0:
+            usual = min(self._upper, 0.4)
+            self._cusum = max(0.0, self._cusum + (math.log(2) if wrong else math.log((1 - 2 * usual) / (1 - usual))))
+            if self._cusum > _ALARM:
+                self.alarms += 1
+                self._forget()
+
+    def _choose(self) -> None:
+        """Serve the region that promises most hits for the budget; of nearly equal ones, the closest."""
+        settings = self.settings
+        uppers = anytime_upper(self._weights, self._costs, settings.alpha)
+        shares = self._seen / max(1.0, self._counted)
+        rates = settings.budget / uppers if settings.per == "request" else np.where(uppers <= settings.budget, 1.0, 0.0)
+        hits = np.minimum(shares, rates)
+        best = int(np.flatnonzero(hits >= 0.95 * hits.max())[-1])
+        if hits[best] < 0.01:
+            best, self._allowed, self._upper = len(settings.edges), 0.0, 1.0
+        else:
+            # What the last block left over, less than one hit, is carried on; a quiet block does not pay for a busy one.
+            self._allowed = min(self._allowed, 1.0) + float(rates[best]) * settings.block
+            self._upper = float(uppers[best])
+        if best != self._region:
+            self._region, self._cusum = best, 0.0
+        if self._counted > _MEMORY:
+            fade = _MEMORY / self._counted
+            self._seen, self._counted = self._seen * fade, float(_MEMORY)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings and counts, ready for JSON."""
+        kept = {name.lstrip("_"): getattr(self, name) for name in _NUMBERS}
+        arrays = {name.lstrip("_"): getattr(self, name).tolist() for name in _ARRAYS}
+        return {"policy": self.name, "settings": asdict(self.settings), "total": self.hits, **kept, **arrays}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], /) -> Certified:
+        """A policy from ``to_dict``'s output, exactly where it was."""
+        settings = dict(data["settings"])
+        made = cls(CertifiedSettings(**(settings | {"edges": tuple(settings["edges"])})))
+        made.hits = data["total"]
+        for name in _NUMBERS:
+            setattr(made, name, data[name.lstrip("_")])
+        for name in _ARRAYS:
+            setattr(made, name, np.asarray(data[name.lstrip("_")], dtype=np.float64))
+        return made
+
+
+_NUMBERS = ("requests", "alarms", "_hits", "_counted", "_region", "_allowed", "_upper", "_cusum")
+_ARRAYS = ("_weights", "_costs", "_seen")
