@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.documents import Document as LangChainDocument
+from langchain_core.runnables.config import run_in_executor
 from langchain_text_splitters import TextSplitter
 
 from ragkit.chunk import RecursiveChunker
+from ragkit.chunk.separators import Separator
+from ragkit.chunk.sizes import Size
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Chunker
-from ragkit.types import Document
+from ragkit.types import Chunk, Document
+
+_READ = ("source", "title", "media_type", "language")
 
 
 class RagkitTextSplitter(TextSplitter):
     """Split by a ragkit chunker: a hard token limit, exact offsets, nothing lost.
 
-    ``chunker`` defaults to ``RecursiveChunker(max_tokens=256)``; sizes are its tokens. Each piece is a slice
+    ``chunker`` is any ragkit chunker or pipeline, by default ``RecursiveChunker(max_tokens=256)``; sizes are its tokens. Each piece is a slice
     of the text, white space included. Its metadata is a deep copy of the document's, plus what the chunker
-    found (``headings`` of Markdown, for instance) and ``start_index``, the piece's first character, always exact. Pieces
+    found (``headings`` of Markdown, ``context`` of a table's rows, ``parents``) and ``start_index``, the piece's first character, always exact. Pieces
     of a document with an id have ids too, the same ones each time.
 
         splitter = RagkitTextSplitter(MarkdownChunker(max_tokens=200, tokenizer="cl100k_base"))
@@ -28,7 +33,12 @@ class RagkitTextSplitter(TextSplitter):
     """
 
     def __init__(self, chunker: Chunker | None = None, *, add_start_index: bool = True) -> None:
-        super().__init__(add_start_index=add_start_index)
+        if isinstance(chunker, type) or not (chunker is None or isinstance(chunker, Chunker)):
+            raise InvalidInputError(
+                f"chunker is {chunker!r}, no ragkit chunker. Pass one, such as RecursiveChunker(max_tokens=200), or use "
+                "from_tiktoken_encoder."
+            )
+        super().__init__(add_start_index=add_start_index, strip_whitespace=False, keep_separator="end")
         self.chunker: Chunker = RecursiveChunker() if chunker is None else chunker
 
     def split_text(self, text: str) -> list[str]:
@@ -48,18 +58,47 @@ class RagkitTextSplitter(TextSplitter):
 
     def split_documents(self, documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
         """Split each document, in order."""
-        pieces = []
+        return list(self.lazy_split_documents(documents))
+
+    def lazy_split_documents(self, documents: Iterable[LangChainDocument]) -> Iterator[LangChainDocument]:
+        """The pieces of each document, in order, while they are asked for; nothing is gathered."""
         for document in documents:
-            # Chunkers read nothing of the metadata but this, and LangChain's may hold what JSON cannot.
-            known = {key: value for key in ("source", "title") if isinstance(value := document.metadata.get(key), str)}
-            for chunk in self.chunker(Document(document.page_content, id=document.id or "", metadata=known)):
-                metadata = copy.deepcopy(document.metadata) | dict(chunk.metadata)
-                if chunk.context:
-                    metadata["context"] = chunk.context
-                if self._add_start_index:
-                    metadata["start_index"] = chunk.start
-                pieces.append(LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id if document.id else None))
-        return pieces
+            for chunk in self.chunker.stream([_readable(document)]):
+                yield self._piece(document, chunk)
+
+    async def asplit_text(self, text: str) -> list[str]:
+        """``split_text`` in a worker thread."""
+        return await run_in_executor(None, self.split_text, text)
+
+    async def asplit_documents(
+        self, documents: Iterable[LangChainDocument] | AsyncIterable[LangChainDocument]
+    ) -> list[LangChainDocument]:
+        """``split_documents`` in a worker thread, one document at a time."""
+        return [piece async for piece in self.alazy_split_documents(documents)]
+
+    async def alazy_split_documents(
+        self, documents: Iterable[LangChainDocument] | AsyncIterable[LangChainDocument]
+    ) -> AsyncIterator[LangChainDocument]:
+        """The pieces of each document, in order, each document split in a worker thread when it is reached.
+
+        Takes what a loader's ``alazy_load`` gives.
+        """
+        if isinstance(documents, AsyncIterable):
+            async for document in documents:
+                for piece in await run_in_executor(None, self.split_documents, [document]):
+                    yield piece
+        else:
+            for document in documents:
+                for piece in await run_in_executor(None, self.split_documents, [document]):
+                    yield piece
+
+    def _piece(self, document: LangChainDocument, chunk: Chunk) -> LangChainDocument:
+        metadata = copy.deepcopy(document.metadata) | dict(chunk.metadata)
+        if chunk.context:
+            metadata["context"] = chunk.context
+        if self._add_start_index:
+            metadata["start_index"] = chunk.start
+        return LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id if document.id else None)
 
     @classmethod
     def from_tiktoken_encoder(  # type: ignore[override]
@@ -67,25 +106,43 @@ class RagkitTextSplitter(TextSplitter):
         encoding_name: str = "cl100k_base",
         model_name: str | None = None,
         *,
-        chunk_size: int = 256,
+        chunk_size: Size = 256,
         chunk_overlap: int = 0,
+        separators: Sequence[Separator] | None = None,
         add_start_index: bool = True,
     ) -> RagkitTextSplitter:
-        """A recursive splitter that counts with a tiktoken encoding, or with that of an OpenAI model."""
+        """A recursive splitter that counts with a tiktoken encoding, or with that of an OpenAI model.
+
+        ``chunk_size`` may be a range ``(least, most)``; ``separators`` are those of ``RecursiveChunker``.
+        """
         if model_name is not None:
             import tiktoken
 
             encoding_name = tiktoken.encoding_name_for_model(model_name)
-        return cls._counting(encoding_name, chunk_size, chunk_overlap, add_start_index)
+        return cls._counting(encoding_name, chunk_size, chunk_overlap, separators, add_start_index)
 
     @classmethod
     def from_huggingface_tokenizer(  # type: ignore[override]
-        cls, tokenizer: Any, *, chunk_size: int = 256, chunk_overlap: int = 0, add_start_index: bool = True
+        cls,
+        tokenizer: Any,
+        *,
+        chunk_size: Size = 256,
+        chunk_overlap: int = 0,
+        separators: Sequence[Separator] | None = None,
+        add_start_index: bool = True,
     ) -> RagkitTextSplitter:
-        """A recursive splitter that counts with a fast Hugging Face tokenizer."""
-        return cls._counting(tokenizer, chunk_size, chunk_overlap, add_start_index)
+        """A recursive splitter that counts with a fast Hugging Face tokenizer; sizes and separators as above."""
+        return cls._counting(tokenizer, chunk_size, chunk_overlap, separators, add_start_index)
 
     @classmethod
-    def _counting(cls, tokenizer: Any, size: int, overlap: int, add_start_index: bool) -> RagkitTextSplitter:
-        chunker = RecursiveChunker(max_tokens=size, overlap=overlap, tokenizer=tokenizer)
+    def _counting(
+        cls, tokenizer: Any, size: Size, overlap: int, separators: Sequence[Separator] | None, add_start_index: bool
+    ) -> RagkitTextSplitter:
+        chunker = RecursiveChunker(size, overlap=overlap, tokenizer=tokenizer, separators=separators)
         return cls(chunker, add_start_index=add_start_index)
+
+
+def _readable(document: LangChainDocument) -> Document:
+    # Chunkers read nothing of the metadata but this, and LangChain's may hold what JSON cannot.
+    known = {key: value for key in _READ if isinstance(value := document.metadata.get(key), str)}
+    return Document(document.page_content, id=document.id or "", metadata=known)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_text_splitters import TextSplitter
 
-from ragkit.chunk import FixedChunker, MarkdownChunker, RecursiveChunker, SentenceChunker
+from ragkit.chunk import (
+    AutoChunker,
+    CodeChunker,
+    FixedChunker,
+    HtmlChunker,
+    MarkdownChunker,
+    Parents,
+    RecursiveChunker,
+    SentenceChunker,
+    Situate,
+)
 from ragkit.errors import InvalidInputError
 from ragkit.langchain import RagkitTextSplitter
 
@@ -98,6 +110,76 @@ async def test_as_a_transformer() -> None:
     assert list(await splitter().atransform_documents(documents)) == splitter().transform_documents(documents)
 
 
+async def test_async_forms_give_the_same() -> None:
+    documents = [Document(page_content=TEXT, metadata={"n": n}, id=str(n)) for n in range(3)]
+    expected = splitter(overlap=4).split_documents(documents)
+
+    async def loaded() -> AsyncIterator[Document]:
+        for document in documents:
+            yield document
+
+    assert await splitter(overlap=4).asplit_documents(documents) == expected
+    assert await splitter(overlap=4).asplit_documents(loaded()) == expected
+    assert [piece async for piece in splitter(overlap=4).alazy_split_documents(loaded())] == expected
+    assert await splitter().asplit_text(TEXT) == splitter().split_text(TEXT)
+
+
+def test_lazily() -> None:
+    read = 0
+
+    def documents() -> Iterator[Document]:
+        nonlocal read
+        for _ in range(10):
+            read += 1
+            yield Document(page_content=TEXT)
+
+    pieces = splitter().lazy_split_documents(documents())
+    next(pieces)
+    assert read == 1
+    assert len([*pieces]) + 1 == len(splitter().split_documents([Document(page_content=TEXT)] * 10))
+
+
+class Loader(BaseLoader):
+    """A loader as LangChain's are written."""
+
+    def lazy_load(self) -> Iterator[Document]:
+        yield from (Document(page_content=TEXT, metadata={"source": f"{n}.md"}) for n in range(2))
+
+
+def test_loaders_load_and_split_with_it() -> None:
+    pieces = Loader().load_and_split(splitter())
+    assert {piece.metadata["source"] for piece in pieces} == {"0.md", "1.md"}
+    assert "".join(piece.page_content for piece in pieces) == TEXT * 2
+
+
+CSV = "name,price\n" + "".join(f"part {n},{n}\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    ("chunker", "text", "metadata", "found"),
+    [
+        (AutoChunker(20, tokenizer="words"), CSV, {"media_type": "text/csv"}, "context"),
+        (CodeChunker(20, tokenizer="words"), "def step(x):\n    y = x\n    return y\n" * 9, {"language": "python"}, "scope"),
+        (CodeChunker(20, tokenizer="words"), "def step(x):\n    y = x\n    return y\n" * 9, {"source": "a.py"}, "scope"),
+        (RecursiveChunker(20, tokenizer="words") | Parents((60,)), TEXT, {}, "parents"),
+        (MarkdownChunker(30, tokenizer="words") | Situate(max_tokens=9), f"# Top\n\n{TEXT}", {}, "context"),
+        (HtmlChunker(30, tokenizer="words"), f"<h1>Top</h1><p>{TEXT}</p>", {}, "headings"),
+    ],
+)
+def test_any_chunker_can_be_given(chunker: Any, text: str, metadata: dict[str, str], found: str) -> None:
+    pieces = RagkitTextSplitter(chunker).split_documents([Document(page_content=text, metadata={**metadata, "kept": [1]})])
+    assert "".join(piece.page_content for piece in pieces) == text
+    assert all(text.startswith(piece.page_content, piece.metadata["start_index"]) for piece in pieces)
+    assert all(piece.metadata["kept"] == [1] for piece in pieces)
+    assert found in pieces[-1].metadata
+
+
+def test_what_is_no_chunker() -> None:
+    for thing in (RecursiveChunker, 200, "recursive", len):
+        with pytest.raises(InvalidInputError, match="no ragkit chunker"):
+            RagkitTextSplitter(thing)  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("tiktoken_cache")
 def test_from_tiktoken() -> None:
     pieces = RagkitTextSplitter.from_tiktoken_encoder("cl100k_base", chunk_size=32, chunk_overlap=4).create_documents([TEXT])
@@ -106,3 +188,5 @@ def test_from_tiktoken() -> None:
     )
     by_model = RagkitTextSplitter.from_tiktoken_encoder(model_name="gpt-4", chunk_size=32)
     assert by_model.split_text(TEXT) == RagkitTextSplitter.from_tiktoken_encoder(chunk_size=32).split_text(TEXT)
+    ranged = RagkitTextSplitter.from_tiktoken_encoder(chunk_size=(20, 32), separators=["\n\n", ". "])
+    assert ranged.chunker.recipe == RecursiveChunker((20, 32), tokenizer="cl100k_base", separators=["\n\n", ". "]).recipe
