@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from ragkit.chunk.feed import Feed
+from ragkit.chunk.ids import chunk_ids
 from ragkit.chunk.layout import Layout
 from ragkit.chunk.packer import Piece, pack
 from ragkit.chunk.sizes import checked_size
 from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.text import resolve_tokenizer
-from ragkit.types import Chunk, Document, Metadata, Span, canonical_json, digest
+from ragkit.types import Chunk, Document, Metadata, Span, canonical_json
 
 if TYPE_CHECKING:
     from ragkit.chunk.pipeline import Pipeline, Step
 
 #: A long text is cut in windows of at least this many characters; what ends in the last part of one is cut anew in the next.
-_WINDOW, _AHEAD = 512_000, 32_000
+_WINDOW, _AHEAD = 512_000, 8_000
 #: Characters that a token may have before that part is made longer than _AHEAD.
 _WIDE = 8
 
@@ -35,8 +36,8 @@ class Engine:
 
     ``max_tokens`` bounds a chunk's tokens together with ``reserve``, the tokens kept free for what an embedder
     adds (special tokens, a prompt); it defaults to the tokenizer's own ``n_special``. A range ``(least, most)`` says too how
-    far a chunk is filled before a stronger boundary is preferred to a later one; a number stands for half of it and
-    itself. No boundary between the two, and the last one before them is taken: only ``most`` is a promise. Neighbouring chunks share at
+    far a chunk is filled before a stronger boundary is preferred to a later one; a number alone stands for more than half
+    of it. No boundary between the two, and the last one before them is taken: only ``most`` is a promise. Neighbouring chunks share at
     most ``overlap`` tokens. ``tokenizer`` is anything ``ragkit.text.resolve_tokenizer`` takes; None means the
     embedder's inside an Index, and the default model's elsewhere.
 
@@ -101,8 +102,8 @@ class Engine:
 
     @cached_property
     def _least(self) -> int:
-        """Tokens of text before a stronger boundary counts for more than a later one."""
-        return self._limit // 2 if isinstance(self.max_tokens, int) else max(0, self.max_tokens[0] - self._reserve)
+        """A stronger boundary counts for more than a later one behind more than so many tokens of text."""
+        return self._limit // 2 if isinstance(self.max_tokens, int) else max(0, self.max_tokens[0] - self._reserve - 1)
 
     @cached_property
     def recipe(self) -> str:
@@ -193,6 +194,7 @@ class Engine:
         if feed.blank():
             return
         window = size = max(_WINDOW, 16 * ahead) if self.local else len(document.text)
+        identify = chunk_ids(document.id, self.recipe)
         head: str | None = None
         index = done = 0
         while True:
@@ -211,8 +213,20 @@ class Engine:
                 if piece.end > settled:
                     break
                 done = base + piece.end
-                found = _found(layout, sections, text, piece)
-                yield self._chunk(document, text[piece.start : piece.end], base + piece.start, done, index, piece, found)
+                found = _found(layout, sections, text, piece) if sections else None
+                start, body = base + piece.start, text[piece.start : piece.end]
+                yield Chunk(
+                    id=identify(start, done, body),
+                    doc_id=document.id,
+                    start=start,
+                    end=done,
+                    text=body,
+                    window=Span(start, done),
+                    index=index,
+                    n_tokens=piece.n_tokens,
+                    context=piece.context,
+                    metadata=_own({**document.metadata, **found} if found else document.metadata),
+                )
                 index += 1
             else:
                 return
@@ -224,23 +238,6 @@ class Engine:
         """The layout of a later window, as a document of its own, of a text that begins with ``head``."""
         return self.layout(document)
 
-    def _chunk(
-        self, document: Document, body: str, start: int, end: int, index: int, piece: Piece, found: Metadata | None
-    ) -> Chunk:
-        doc_id, recipe = document.id, self.recipe
-        return Chunk(
-            id=digest(doc_id, recipe, f"{start}:{end}", body),
-            doc_id=doc_id,
-            start=start,
-            end=end,
-            text=body,
-            window=Span(start, end),
-            index=index,
-            n_tokens=piece.n_tokens,
-            context=piece.context,
-            metadata=_own({**document.metadata, **found} if found else document.metadata),
-        )
-
 
 def _own(metadata: Metadata) -> dict[str, Any]:
     """A copy that shares no list or dict with its source."""
@@ -249,8 +246,6 @@ def _own(metadata: Metadata) -> dict[str, Any]:
 
 def _found(layout: Layout, sections: Sequence[int], text: str, piece: Piece) -> Metadata | None:
     """What the layout knows of the place of a piece's first visible character."""
-    if not sections:
-        return None
     body = text[piece.start : piece.end]
     at = bisect_right(sections, piece.start + len(body) - len(body.lstrip())) - 1
     return layout.sections[at][1] if at >= 0 else None

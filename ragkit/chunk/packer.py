@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ _DENSE, _DENSE_STEP = 100, 4
 CONTEXT_END = "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A chunk to be: the span ``[start, end)``, the exact number of tokens in it, and what is read before it."""
 
     start: int
@@ -43,7 +42,7 @@ def pack(
 ) -> Iterator[Piece]:
     """Spans of at most ``limit`` tokens that cover ``text``; neighbours share at most ``overlap`` tokens.
 
-    A chunk is filled with ``least`` tokens, by default half of the limit, before a stronger boundary is preferred to a
+    A chunk is filled with more than ``least`` tokens, by default half of the limit, before a stronger boundary is preferred to a
     later one. A context of the layout counts against the limit of the chunks that have it. What stands before ``done`` has
     been in a chunk, and the first chunk shares it.
 
@@ -65,7 +64,8 @@ class _Packer:
     """One text: where its tokens start, where it may be cut, what must stay whole."""
 
     __slots__ = (
-        "_atoms", "_breaks", "_contexts", "_cuts", "_doubtful", "_least", "_limit", "_spread", "_starts", "_strengths", "_text", "_tokenizer"
+        "_atoms", "_bare", "_breaks", "_contexts", "_cuts", "_doubtful", "_known", "_least", "_limit", "_spread", "_starts", "_strengths", "_text",
+        "_tokenizer",
     )  # fmt: skip
 
     def __init__(self, text: str, layout: Layout, tokenizer: Tokenizer, limit: int, least: int) -> None:
@@ -77,23 +77,34 @@ class _Packer:
         # Bisection over a memoryview is several times faster than one searchsorted call per look-up.
         self._starts = memoryview(starts)  # type: ignore[arg-type]
         self._spread = memoryview(_spread(text, starts))  # type: ignore[arg-type]
-        self._cuts = memoryview(layout.cuts[outside])  # type: ignore[arg-type]
-        self._strengths = layout.strengths[outside]
+        self._cuts: list[int] = layout.cuts[outside].tolist()
+        self._strengths: list[int] = layout.strengths[outside].tolist()
         self._breaks = layout.breaks.tolist()
+        #: Where the last piece ended, whether the tokenizer vouches for that, and how many tokens stand before it.
+        self._known = (0, tokenizer.additive_at(text, 0), 0)
+        dense = len(self._spread) != len(self._starts)
+        self._bare = not (self._cuts or self._breaks or self._contexts or self._doubtful or dense or len(self._atoms))
 
     def _count(self, start: int, end: int) -> int:
         """Exact tokens of ``text[start:end]``."""
         vouch, text = self._tokenizer.additive_at, self._text
-        if vouch(text, start) and vouch(text, end) and not self._doubt(start, end):
-            first = bisect_left(self._starts, start)
-            return bisect_left(self._starts, end, first) - first
+        place, vouched, first = self._known
+        if place != start:
+            vouched, first = vouch(text, start), -1
+        if vouched and vouch(text, end) and not (self._doubtful and self._doubt(start, end)):
+            first = bisect_left(self._starts, start) if first < 0 else first
+            last = _near(self._starts, end, first, self._limit)
+            self._known = end, True, last
+            return last - first
         return self._tokenizer.count_batch([text[start:end]])[0]
 
     def _doubt(self, start: int, end: int) -> bool:
-        return bool(self._doubtful) and bisect_right(self._doubtful, start) != bisect_left(self._doubtful, end)
+        return bisect_right(self._doubtful, start) != bisect_left(self._doubtful, end)
 
     def take(self, start: int, done: int) -> Piece | None:
         """The chunk that begins at ``start`` and ends after ``done``; None when an overlap leaves no room."""
+        if self._bare and (piece := self._take_words(start, done)):
+            return piece
         context = self._context(start) if self._contexts else ""
         if not context:
             return self._take(start, done, "", 0)
@@ -105,6 +116,27 @@ class _Packer:
             except ChunkLimitError:
                 pass  # the character fits without the context, or the next line says that it does not
         return self._take(start, done, "", 0)
+
+    def _take_words(self, start: int, done: int) -> Piece | None:
+        """What ``_take`` finds where nothing but words parts the text, in the common case; None in any other."""
+        text, starts, room = self._text, self._starts, self._limit
+        place, vouched, first = self._known
+        full = first + room
+        if place != start or not vouched or full >= len(starts):
+            return None
+        at = reach = starts[full]
+        filled = max(done, starts[first + self._least])
+        while at > filled and not text[at].isspace():
+            at -= 1
+        # One blank or line end after a visible character that neither it nor what follows extends.
+        if at <= filled or text[at] not in " \n" or not "\u0300" > text[at - 1] > " " or text[at - 1].isspace():
+            return None
+        at += text[at] == "\n" and at < reach
+        if not self._tokenizer.additive_at(text, at):
+            return None
+        last = bisect_left(starts, at, first, full + 1)
+        self._known = at, True, last
+        return Piece(start, at, last - first)
 
     def _context(self, start: int) -> str:
         """What is read before a chunk that begins at ``start``."""
@@ -121,12 +153,15 @@ class _Packer:
     def _take(self, start: int, done: int, context: str, beside: int) -> Piece | None:
         text, starts = self._text, self._spread
         room = self._limit - beside
-        first, budget = bisect_left(starts, start), room
+        place, _, before = self._known
+        # Tokens may be spread, which adds places and takes none away: the count before is where to begin to look.
+        first = _near(starts, start, before, self._limit) if place == start else bisect_left(starts, start)
+        budget = room
+        border = self._border(done) if self._breaks else len(text)
         while budget > 0:
             reach = len(text) if first + budget >= len(starts) else starts[first + budget]
             if reach <= done:
                 break
-            border = self._border(done)
             end = border if border <= reach else self._end(start, done, reach, first, budget)
             if end <= done:
                 break
@@ -144,27 +179,33 @@ class _Packer:
 
     def _end(self, start: int, done: int, reach: int, first: int, budget: int) -> int:
         """The best cut in ``(done, reach]``."""
-        reach = self._outside_atom(reach, done)
+        if len(self._atoms):
+            reach = self._outside_atom(reach, done)
         filled = max(done, self._spread[min(first + budget * self._least // self._limit, len(self._spread) - 1)])
-        high = bisect_right(self._cuts, reach)
-        near = bisect_left(self._cuts, filled + 1, 0, high)
+        high = bisect_right(self._cuts, reach) if self._cuts else 0
+        near = bisect_right(self._cuts, filled, 0, high)
         if near < high:
             window = self._strengths[near:high]
-            return self._whole(start, done, self._cuts[high - 1 - int(np.argmax(window[::-1]))])
+            window.reverse()
+            return self._whole(start, done, self._cuts[high - 1 - window.index(max(window))])
         if high and self._cuts[high - 1] > done:
             return self._whole(start, done, self._cuts[high - 1])
         return self._word_end(start, done, reach, filled)
 
     def _whole(self, start: int, done: int, end: int) -> int:
         """``end``, moved back so that it cuts no grapheme cluster, unless nothing would be left."""
-        whole = cluster_start(self._text, end, start)
+        text = self._text
+        # What cluster_start sees first, without the call.
+        if end < len(text) and "\n" != text[end] < "\u0300" > text[end - 1]:
+            return end
+        whole = cluster_start(text, end, start)
         if whole > done:
             return whole
         return end if start == done else done
 
     def _outside_atom(self, reach: int, done: int) -> int:
         """``reach``, moved to the start of the atom it would cut."""
-        at = int(np.searchsorted(self._atoms[:, 0], reach, side="left")) - 1 if len(self._atoms) else -1
+        at = int(np.searchsorted(self._atoms[:, 0], reach, side="left")) - 1
         if at >= 0 and done < self._atoms[at, 0] and reach < self._atoms[at, 1]:
             return int(self._atoms[at, 0])
         return reach
@@ -234,6 +275,12 @@ class _Packer:
 def token_places(text: str, tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Where the tokens of ``text`` start, as the engine counts them while it looks for cuts."""
     return _spread(text, token_starts(tokenizer, text)[0])
+
+
+def _near(places: memoryview[int], value: int, low: int, span: int) -> int:
+    """``bisect_left(places, value, low)``, faster where the answer is about ``span`` places away."""
+    high = low + span + 1
+    return bisect_left(places, value, low, high if high < len(places) and places[high] >= value else len(places))
 
 
 def _spread(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:

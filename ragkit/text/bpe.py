@@ -49,8 +49,17 @@ class TiktokenTokenizer:
 
     def starts_batch(self, texts: Sequence[str], /) -> list[Offsets]:
         """Character offsets of the tokens' first characters; a token that starts inside a character counts there."""
+        if self._sizes is None:
+            self._sizes = _byte_lengths(self.encoding)
         clean = [encodable(text) for text in texts]
-        return [self._starts(text, ids) for text, ids in zip(clean, self._encode(clean), strict=True)]
+        ids = self._encode(clean)
+        found: list[Offsets] = []
+        for text, own in zip(clean, ids, strict=True):
+            lengths = self._sizes[own]
+            first_bytes = np.cumsum(lengths)
+            first_bytes -= lengths
+            found.append(first_bytes if text.isascii() else _characters(text, first_bytes))
+        return found
 
     def _encode(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         return map_texts(self._ids, texts, self._threads)
@@ -59,20 +68,8 @@ class TiktokenTokenizer:
         # The array spares a Python object for every token.
         return self.encoding.encode_to_numpy(text, disallowed_special=())
 
-    def _starts(self, text: str, ids: NDArray[np.uint32]) -> Offsets:
-        if self._sizes is None:
-            self._sizes = _byte_lengths(self.encoding)
-        lengths = self._sizes[ids]
-        first_bytes = np.cumsum(lengths)
-        first_bytes -= lengths
-        if text.isascii():
-            return first_bytes
-        data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
-        starts: Offsets = (np.cumsum((data & 0xC0) != 0x80) - 1)[first_bytes]
-        return starts
-
     def additive_at(self, text: str, position: int, /) -> bool:
-        """True before the blank of a word, and after the last of a run of line ends."""
+        """True before the blank of a word, between a word and any white space, and after the last of a run of line ends."""
         if not self._space:
             return False
         if position <= 0 or position >= len(text):
@@ -80,7 +77,19 @@ class TiktokenTokenizer:
         before, after = text[position - 1], text[position]
         if after == " " and not before.isspace():
             return True
+        # Later letters may be newer than the vocabulary's tables.
+        if before < "\u0300" and before.isalnum() and after.isspace():
+            return True
         return self._newline and before == "\n" and _begins_line(text, position)
+
+
+def _characters(text: str, places: Offsets) -> Offsets:
+    """Offsets of bytes of ``text`` in UTF-8 as offsets of characters."""
+    data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    inside = np.flatnonzero((data & 0xC0) == 0x80)
+    # A place inside a character counts as the character's.
+    starts: Offsets = places - np.searchsorted(inside, places, side="right")
+    return starts
 
 
 def _begins_line(text: str, position: int) -> bool:

@@ -14,7 +14,13 @@ def encodable(text: str) -> str:
 
     Rust tokenizers and UTF-8 cannot hold surrogates; Python strings read from broken input can.
     """
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", text)
+    return text
 
 
 @cache
