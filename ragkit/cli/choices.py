@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from ragkit.chunk import Engine
+    from ragkit.chunk.sizes import Size
 
 
 class ChunkerName(StrEnum):
@@ -19,33 +21,90 @@ class ChunkerName(StrEnum):
     sentence = "sentence"
     recursive = "recursive"
     markdown = "markdown"
+    html = "html"
+    table = "table"
     code = "code"
     json = "json"
+
+
+def parse_size(value: object) -> object:
+    """A number of tokens, or "least-most"."""
+    from ragkit.chunk.sizes import checked_size
+    from ragkit.errors import InvalidInputError
+
+    numbers = str(value).split("-")
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise typer.BadParameter(f"{value!r} is neither a number of tokens nor a range such as 200-256.")
+    try:
+        return checked_size(int(numbers[0]) if len(numbers) == 1 else tuple(map(int, numbers)), "--max-tokens")
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 ChunkerOption = Annotated[
     ChunkerName,
     typer.Option(
         "--chunker",
-        help="How to cut; auto is markdown for Markdown and notebooks, recursive for others. code and json need the extra code.",
+        help="How to cut; auto is markdown for Markdown and notebooks, table for CSV and TSV, recursive for others. code and json need "
+        "the extra code.",
     ),
 ]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens of a chunk, special tokens included.")]
+MaxTokens = Annotated[
+    Any,
+    typer.Option(
+        "--max-tokens",
+        parser=parse_size,
+        metavar="N or N-M",
+        help="The most tokens of a chunk, special tokens included; as 200-256 also how full one is before a stronger boundary counts "
+        "for more than a later one.",
+    ),
+]
 Overlap = Annotated[int, typer.Option("--overlap", min=0, help="Tokens that neighbouring chunks may share.")]
 
 
-def make_chunker(name: ChunkerName, *, max_tokens: int, overlap: int, tokenizer: str | None = None) -> Engine:
-    """The chunker of that name."""
-    from ragkit import chunk
+def make_chunker(
+    name: ChunkerName,
+    *,
+    max_tokens: Size,
+    overlap: int,
+    tokenizer: str | None = None,
+    separators: Sequence[str] = (),
+    best_fit: bool = False,
+    source: bool = False,
+) -> Engine:
+    """The chunker of that name; ``source`` says that it is given files as they are, not what a loader made of them.
 
-    # No html: the loaders give the text of a page without its tags.
+    Raises InvalidInputError for options of another chunker, and for html without the source.
+    """
+    from ragkit import chunk
+    from ragkit.errors import InvalidInputError
+
+    if name is ChunkerName.html and not source:
+        raise InvalidInputError("--chunker html cuts tags, and files are read without them here. Use --chunker auto.")
+    if separators and name is not ChunkerName.recursive:
+        raise InvalidInputError(f"--separator is for --chunker recursive, not {name.value}.")
+    if best_fit and name is not ChunkerName.sentence:
+        raise InvalidInputError(f"--best-fit is for --chunker sentence, not {name.value}.")
+    if separators:
+        return chunk.RecursiveChunker(
+            max_tokens, overlap=overlap, tokenizer=tokenizer, separators=[_unescaped(text) for text in separators]
+        )
+    if best_fit:
+        return chunk.SentenceChunker(max_tokens, overlap=overlap, tokenizer=tokenizer, packing="best")
     kinds = (
         chunk.AutoChunker,
         chunk.FixedChunker,
         chunk.SentenceChunker,
         chunk.RecursiveChunker,
         chunk.MarkdownChunker,
+        chunk.HtmlChunker,
+        chunk.TableChunker,
         chunk.CodeChunker,
         chunk.JsonChunker,
     )
     return {kind.kind: kind for kind in kinds}[name.value](max_tokens, overlap=overlap, tokenizer=tokenizer)
+
+
+def _unescaped(text: str) -> str:
+    # Shells pass "\\n" as two characters.
+    return text.replace("\\n", "\n").replace("\\t", "\t")

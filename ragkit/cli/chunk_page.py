@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ragkit.chunk.sizes import Size
     from ragkit.types import Chunk, Document
 
 _HUES = 4
@@ -26,7 +27,7 @@ def shown(text: str) -> str:
 
 
 def chunk_page(
-    document: Document, chunks: Sequence[Chunk], lines: Sequence[tuple[int, int]], *, chunker: str, max_tokens: int, overlap: int
+    document: Document, chunks: Sequence[Chunk], lines: Sequence[tuple[int, int]], *, chunker: str, max_tokens: Size, overlap: int
 ) -> str:
     """The page. ``lines`` are first and last line of each chunk; ``chunker`` names it, sizes are in tokens.
 
@@ -34,11 +35,12 @@ def chunk_page(
     from 0. The text of the element ``#text`` is ``shown(document.text)``, character for character.
     """
     counts = [chunk.n_tokens for chunk in chunks]
+    most = max_tokens if isinstance(max_tokens, int) else max_tokens[1]
     facts = [
         ("chunks", f"{len(chunks):,}"),
         ("characters", f"{len(document.text):,}"),
         ("chunker", chunker),
-        ("limit", f"{max_tokens:,} tokens"),
+        ("limit", f"{most:,} tokens" if isinstance(max_tokens, int) else f"{most:,} tokens, filled to {max_tokens[0]:,}"),
         ("overlap", f"{overlap:,} tokens"),
         ("smallest, median, largest", f"{min(counts):,}, {median(counts):,.0f}, {max(counts):,} tokens" if counts else "none"),
     ]
@@ -46,7 +48,7 @@ def chunk_page(
         title=_text(str(document.metadata.get("title") or document.id)),
         name=_text(document.id),
         facts="".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts),
-        histogram=_histogram(counts, max_tokens),
+        histogram=_histogram(counts, most),
         text=_segments(document.text, chunks),
         data=_data(document, chunks, lines),
     )

@@ -10,6 +10,7 @@ import typer
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
 from ragkit.cli.output import Debug, Json, console, print_json, reporting, say
 from ragkit.errors import InvalidInputError
+from ragkit.types import Document
 
 if TYPE_CHECKING:
     from ragkit.types import Chunk
@@ -30,6 +31,18 @@ def chunk(
             show_default=False,
         ),
     ] = None,
+    separator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--separator",
+            help="For recursive: where to cut, the strongest first; page, paragraph, line, sentence, or any text, \\\\n for a line end; "
+            "may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    best_fit: Annotated[
+        bool, typer.Option("--best-fit", help="For sentence: equally few chunks, filled as evenly as sentences allow.")
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -45,10 +58,17 @@ def chunk(
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"{html} does not end in .html; name a page to write.", param_hint="--html")
     with reporting(as_json=as_json, debug=debug):
-        from ragkit.load import load_file
-
-        document = load_file(file)
-        chunks = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap, tokenizer=tokenizer)(document)
+        made = make_chunker(
+            chunker,
+            max_tokens=max_tokens,
+            overlap=overlap,
+            tokenizer=tokenizer,
+            separators=separator or (),
+            best_fit=best_fit,
+            source=True,
+        )
+        document = read(file, source=chunker is ChunkerName.html)
+        chunks = made(document)
         places = line_ranges(document.text, chunks)
         if html is not None:
             from ragkit.cli.chunk_page import chunk_page
@@ -68,10 +88,26 @@ def chunk(
                 style="bold",
                 soft_wrap=True,
             )
+            if piece.context:
+                out.print(printable(f"context: {piece.context}"), style="italic", soft_wrap=True)
             out.print(printable(piece.text.strip("\n")), soft_wrap=True)
             out.print()
         where = " of the extracted text" if document.metadata.get("extracted") else ""
         say(f"{len(chunks)} chunks of {document.id}; lines and characters are those{where or ' of the file'}.")
+
+
+def read(file: Path, *, source: bool) -> Document:
+    """The file as the loaders read it, or with ``source`` its text as it is, tags included."""
+    from ragkit.load import load_file
+
+    if not source:
+        return load_file(file)
+    from ragkit.load.decode import declared_charset, decode
+    from ragkit.load.file import DEFAULT_MAX_BYTES, document_id, read_bytes
+
+    data = read_bytes(file, max_bytes=DEFAULT_MAX_BYTES)
+    text, _ = decode(data, name=str(file), hint=declared_charset(data))
+    return Document(text, id=document_id(file, Path.cwd()), metadata={"source": file.as_posix()})
 
 
 def write_page(path: Path, page: str, *, source: Path) -> None:

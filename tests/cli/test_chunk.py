@@ -15,10 +15,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import typer
 
 from ragkit import Document, __version__
 from ragkit.chunk import FixedChunker
 from ragkit.cli.chunk_page import chunk_page, shown
+from ragkit.cli.choices import parse_size
 from ragkit.cli.chunking import line_ranges
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -261,6 +263,53 @@ def test_code_and_json(run: Run, tmp_path: Path, name: str, text: str, found: di
     done = run("chunk", file, "--chunker", name, "--max-tokens", "10", "--tokenizer", "words", "--json")
     assert done.returncode == 0, done.stderr
     assert any(found.items() <= chunk["metadata"].items() for chunk in json.loads(done.stdout)), done.stdout
+
+
+CSV = "name,price\n" + "".join(f"part {n},{n}\n" for n in range(40))
+
+
+def test_tables_show_their_header_as_context(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "parts.csv").write_text(CSV)
+    options = ("chunk", "parts.csv", "--max-tokens", "20-30", "--tokenizer", "words")
+    chunks = json.loads(run(*options, "--json", "--html", "out.html").stdout)
+    assert {chunk["context"] for chunk in chunks[1:]} == {"name,price"}
+    assert "".join(chunk["text"] for chunk in chunks) == CSV
+    assert all(chunk["n_tokens"] <= 30 for chunk in chunks)
+    page = Page((tmp_path / "out.html").read_text())
+    assert [row["context"] for row in json.loads(page.data)] == ["", *["name,price"] * (len(chunks) - 1)]
+    assert "30 tokens, filled to 20" in (tmp_path / "out.html").read_text()
+    assert "context: name,price" in run(*options).stdout
+
+
+def test_html_is_cut_with_its_tags(run: Run, tmp_path: Path) -> None:
+    source = "<h1>Top</h1>\r\n<p>Words in it.</p>" + "<p>More words, ümlauts.</p>" * 20
+    (tmp_path / "page.html").write_bytes(source.encode("latin-1").replace(b"<h1>", b"<meta charset=latin-1><h1>"))
+    done = run("chunk", "page.html", "--chunker", "html", "--max-tokens", "40", "--tokenizer", "words", "--json")
+    chunks = json.loads(done.stdout)
+    assert "".join(chunk["text"] for chunk in chunks) == source.replace("<h1>", "<meta charset=latin-1><h1>")
+    assert chunks[-1]["metadata"]["headings"] == ["Top"]
+    refused = run("index", "page.html", "--db", "kb.lance", "--chunker", "html")
+    assert (refused.returncode, "Use --chunker auto" in refused.stderr) == (1, True)
+
+
+def test_separators_and_best_fit(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One two; three four. Five six; seven eight.\n" * 3)
+    options = ("chunk", "a.txt", "--max-tokens", "12", "--tokenizer", "words", "--json")
+    cut = json.loads(run(*options, "--chunker", "recursive", "--separator", ";", "--separator", "\\n").stdout)
+    assert all(chunk["text"].endswith(";") for chunk in cut[:-1])
+    fitted = json.loads(run(*options, "--chunker", "sentence", "--best-fit").stdout)
+    assert len(fitted) == len(json.loads(run(*options, "--chunker", "sentence").stdout))
+    for wrong in (("--separator", ";"), ("--chunker", "fixed", "--best-fit")):
+        assert "is for --chunker" in run(*options, *wrong).stderr
+
+
+def test_sizes_that_cannot_be_are_wrong_usage(run: Run, file: Path) -> None:
+    done = run("chunk", file, "--max-tokens=9-2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--max-tokens is (9, 2)" in done.stderr
+    for size in ("0", "a", "-5", "1-2-3", "5-"):
+        with pytest.raises(typer.BadParameter):
+            parse_size(size)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "nul \x00 half \ud800 </script><script> " * 20])
