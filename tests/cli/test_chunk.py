@@ -19,8 +19,8 @@ import typer
 
 from ragkit import Document, __version__
 from ragkit.chunk import FixedChunker
-from ragkit.cli.chunk_page import chunk_page, shown
 from ragkit.cli.choices import parse_size
+from ragkit.cli.chunk_page import chunk_page, shown
 from ragkit.cli.chunking import line_ranges
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
