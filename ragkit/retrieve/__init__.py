@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ragkit.retrieve.arms import Arms, BatchArms, Candidate
+from ragkit.retrieve.assemble import Context, Passage, assemble
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Convex, Fusion, Rrf
 from ragkit.retrieve.search import DEFAULT_FETCH_K, Mode, search, search_many
+from ragkit.retrieve.select import cap_documents, fold_copies, mmr
 
 __all__ = [
     "DEFAULT_FETCH_K",
@@ -12,10 +14,16 @@ __all__ = [
     "Arms",
     "BatchArms",
     "Candidate",
+    "Context",
     "Convex",
     "Fusion",
     "Mode",
+    "Passage",
     "Rrf",
+    "assemble",
+    "cap_documents",
+    "fold_copies",
+    "mmr",
     "search",
     "search_many",
 ]
