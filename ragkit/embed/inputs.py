@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ragkit.errors import InvalidInputError
 from ragkit.types import Chunk, Document, ModelCard, Span, digest
@@ -61,7 +62,14 @@ def chunk_reading(document: Document, chunk: Chunk) -> Reading:
     shift = len(before) - first
     how = chunk.encoding
     passes = Passes(len(before), how.window, how.overlap) if chunk.window != chunk.span else None
-    return Reading(before + text[first:last], Span(chunk.start + shift, chunk.end + shift), passes)
+    read = _joined(before, text, first, last) if passes else before + text[first:last]
+    return Reading(read, Span(chunk.start + shift, chunk.end + shift), passes)
+
+
+@lru_cache(maxsize=4)
+def _joined(before: str, text: str, first: int, last: int) -> str:
+    # The chunks of a document share their window: one string for all of them, however long it is.
+    return before + text[first:last]
 
 
 def describe(chunk: Chunk) -> str:
@@ -93,8 +101,15 @@ def reading_key(card: ModelCard, reading: Reading, *, side: str = "document") ->
     """A content address: equal keys mean equal vectors. 32 hex digits."""
     span = "" if reading.span is None else f"{reading.span.start}:{reading.span.end}"
     how = reading.passes
-    passes = "" if how is None else f":{how.head}:{how.window}:{how.overlap}"
-    return digest(card.fingerprint, side, span + passes, reading.text)
+    if how is None:
+        return digest(card.fingerprint, side, span, reading.text)
+    return digest(card.fingerprint, side, f"{span}:{how.head}:{how.window}:{how.overlap}", _window_digest(reading.text))
+
+
+@lru_cache(maxsize=4)
+def _window_digest(text: str) -> str:
+    # A document's text would otherwise be read once for each of its chunks.
+    return digest(text)
 
 
 def embed_keys(card: ModelCard, document: Document, chunks: Sequence[Chunk]) -> list[str]:

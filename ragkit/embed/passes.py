@@ -32,7 +32,7 @@ class LongReading:
 
     ``ids`` are whole inputs, special tokens included; pass i holds the body's tokens from ``firsts[i]`` on, after
     ``lead`` others, and gives the vectors of the tokens ``[owned[i], owned[i + 1])``. ``starts`` and ``ends`` are the
-    tokens' characters in the body, int64 ``(n_tokens,)``.
+    tokens' characters in the body, int64 ``(n_tokens,)``; ``ascending`` says that neither ever steps back.
     """
 
     ids: list[Ids]
@@ -41,10 +41,16 @@ class LongReading:
     lead: int
     starts: Places
     ends: Places
+    ascending: bool
 
     def tokens_of(self, span: Span) -> Iterator[tuple[int, Places]]:
         """``(pass, token numbers in it)`` of the tokens that share a character with ``span``; of all for a span without."""
-        found = np.flatnonzero((self.starts < span.end) & (self.ends > span.start) & (self.ends > self.starts))
+        first, last = 0, len(self.starts)
+        if self.ascending:
+            first = int(np.searchsorted(self.ends, span.start, side="right"))
+            last = int(np.searchsorted(self.starts, span.end, side="left"))
+        starts, ends = self.starts[first:last], self.ends[first:last]
+        found = first + np.flatnonzero((starts < span.end) & (ends > span.start) & (ends > starts))
         if not len(found):
             found = np.arange(len(self.starts))
         owners = np.searchsorted(self.owned, found, side="right") - 1
@@ -71,7 +77,8 @@ def read_long(
     firsts = first_tokens(len(ids), room, overlap)
     lead_ids, tail_ids = np.array(lead, np.int32), np.array(after, np.int32)
     passes = [np.concatenate([lead_ids, ids[first : first + room], tail_ids]) for first in firsts]
-    return LongReading(passes, firsts, owners_of(firsts, room, len(ids)), len(lead), starts, ends)
+    ascending = bool((np.diff(starts) >= 0).all() and (np.diff(ends) >= 0).all())
+    return LongReading(passes, firsts, owners_of(firsts, room, len(ids)), len(lead), starts, ends, ascending)
 
 
 def first_tokens(n: int, room: int, overlap: int) -> Places:

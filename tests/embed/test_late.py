@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from ragkit.chunk import FixedChunker, Late, SentenceChunker, Situate
 from ragkit.embed import TransformerEmbedder
+from ragkit.embed.inputs import Passes, Reading, batch_readings, embed_keys
 from ragkit.embed.passes import first_tokens, owners_of
+from ragkit.embed.tokens import TokenPlanner
 from ragkit.errors import CapabilityError, InvalidInputError, TextTooLongError
 from ragkit.seams import Vectors
-from ragkit.types import Chunk, Document, Encoding
+from ragkit.types import Chunk, Document, Encoding, Span
 
 Make = Callable[..., Path]
 Cut = Callable[..., Chunk]
@@ -249,3 +252,35 @@ def test_long_texts_are_tokenized_in_slices_with_the_same_result(tiny: Transform
     monkeypatch.setattr("ragkit.embed.tokens.LONG_TEXT", 50)
     monkeypatch.setattr("ragkit.text.token_starts._SLICE", 200)
     np.testing.assert_allclose(tiny.embed_chunks(document, chunks), found, atol=1e-5)
+
+
+def test_planning_a_very_long_document_is_linear(tiny: TransformerEmbedder) -> None:
+    """Some 200,000 tokens and 20,000 chunks: looking every token over for every chunk would take minutes."""
+    text = "the cat sat on a mat and saw her dog bark at night while rain " * 14_000
+    step = len(text) // 20_000
+    readings = [Reading(text, Span(a, min(len(text), a + step)), Passes(overlap=6)) for a in range(0, len(text), step)]
+    planner = TokenPlanner(tokenizer=tiny.tokenizer, prompt="", window=24, vocab=10_000, pool_prompt=True)
+    begun = time.process_time()
+    jobs = planner.jobs(readings, str)
+    assert time.process_time() - begun < 20
+    assert max(len(job.ids) for job in jobs) == 24
+    pooled = {row for job in jobs for row, _ in job.pools}
+    assert pooled == set(range(len(readings)))
+    tokens = sum(len(pool) for job in jobs for _, pool in job.pools if pool is not None)
+    assert tokens >= len(tiny.tokenizer.backend.encode(text, add_special_tokens=False).ids)
+
+
+def test_chunks_of_one_document_share_their_window(tiny: TransformerEmbedder) -> None:
+    """Otherwise a long document would be copied, and hashed, once for each of its chunks."""
+    text = "the cat sat on a mat . " * 60_000
+    document = Document(text, metadata={"title": "rain"})
+    chunks = [
+        Chunk(id=str(a), doc_id=document.id, start=a, end=a + 46, text=text[a : a + 46], window=Span(0, len(text)), index=a,
+              n_tokens=14, context="rain")
+        for a in range(0, len(text), 46)
+    ]  # fmt: skip
+    begun = time.process_time()
+    readings, _ = batch_readings([(document, chunks)])
+    assert len({id(reading.text) for reading in readings}) == 1
+    assert len(set(embed_keys(tiny.card, document, chunks))) == len(chunks)
+    assert time.process_time() - begun < 10
