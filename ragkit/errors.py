@@ -14,6 +14,7 @@ builtin they refine, so ``except ValueError`` keeps working for callers who do n
     ├── ModelNotFoundError(FileNotFoundError)  no weights or tokenizer on this machine
     ├── EmbeddingError(RuntimeError)           an embedder failed or gave unusable vectors
     ├── ContextError(RuntimeError)             a language model that writes context cannot be reached
+    ├── ChunkWorkerError(RuntimeError)         a process that cut documents was killed
     ├── LoadError(OSError)                     a file that cannot be read as text
     └── StoreError(RuntimeError)               the database refused, is damaged, or is full
         ├── StoreMismatchError(ValueError)     written by another model or with other settings
@@ -67,6 +68,10 @@ class EmbeddingError(RagkitError, RuntimeError):
 
 class ContextError(RagkitError, RuntimeError):
     """A language model that writes context keeps failing; what it answered before is kept."""
+
+
+class ChunkWorkerError(RagkitError, RuntimeError):
+    """A process that cut documents was killed, or failed with an error that cannot travel."""
 
 
 class LoadError(RagkitError, OSError):

@@ -16,6 +16,7 @@ from ragkit.chunk.ids import chunk_ids
 from ragkit.chunk.layout import Layout
 from ragkit.chunk.packer import Piece, pack
 from ragkit.chunk.sizes import checked_size
+from ragkit.chunk.workers import checked_workers, stream_by_workers
 from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.text import resolve_tokenizer
@@ -150,8 +151,17 @@ class Engine:
         """The chunks of one document, in order."""
         return list(self.stream([document]))
 
-    def stream(self, documents: Iterable[Document], /) -> Iterator[Chunk]:
-        """The chunks of many documents, lazily: neither the documents nor the chunks are gathered."""
+    def stream(self, documents: Iterable[Document], /, *, workers: int = 1) -> Iterator[Chunk]:
+        """The chunks of many documents, lazily: neither the documents nor the chunks are gathered.
+
+        With several ``workers``, so many new processes cut, and the same chunks come in the same order; documents are read
+        a little ahead. See ``ragkit.chunk.workers``.
+        """
+        if checked_workers(workers) > 1:
+            return stream_by_workers(self, documents, workers)
+        return self._stream(documents)
+
+    def _stream(self, documents: Iterable[Document]) -> Iterator[Chunk]:
         for document in documents:
             if not isinstance(document, Document):
                 raise InvalidInputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,10 @@ class TiktokenTokenizer:
         self.n_special = 0
         self._newline = encoding.name in _NEWLINE_ENDS_TOKEN
         self._space = encoding.name in _SPACE_STARTS_TOKEN
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An encoding travels by its name, and other processes' cores are busy already.
+        return _restored, (self.encoding,)
 
     def count_batch(self, texts: Sequence[str], /) -> list[int]:
         """Exact token counts."""
@@ -81,6 +85,10 @@ class TiktokenTokenizer:
         if before < "\u0300" and before.isalnum() and after.isspace():
             return True
         return self._newline and before == "\n" and _begins_line(text, position)
+
+
+def _restored(encoding: Encoding) -> TiktokenTokenizer:
+    return TiktokenTokenizer(encoding, threads=1)
 
 
 def _characters(text: str, places: Offsets) -> Offsets:

@@ -63,6 +63,10 @@ class HuggingFaceTokenizer:
             ) from error
         return cls(backend, name=name, n_special=n_special, source=source)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the memory of words, which may be large.
+        return _restored, (self.backend.to_str(), self.name, self.n_special, self._words is not None, self._space_starts_token)
+
     def count_batch(self, texts: Sequence[str], /) -> list[int]:
         """Exact token counts, special tokens left out."""
         encodings = self.backend.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
@@ -87,6 +91,18 @@ class HuggingFaceTokenizer:
         if self._words is not None:
             return before in " \n\t\r" or after in " \n\t\r"
         return after == " " and not before.isspace()
+
+
+def _restored(settings: str, name: str, n_special: int, by_words: bool, space_starts_token: bool) -> HuggingFaceTokenizer:
+    from tokenizers import Tokenizer as Backend
+
+    self = HuggingFaceTokenizer.__new__(HuggingFaceTokenizer)
+    self.backend = Backend.from_str(settings)
+    self.backend.encode_special_tokens = True
+    self.name, self.n_special = name, n_special
+    self._words = WordCounts(self._encode) if by_words else None
+    self._space_starts_token = space_starts_token
+    return self
 
 
 def _is_bert(settings: dict[str, Any]) -> bool:
