@@ -1,5 +1,7 @@
 """Embedders: text in, float32 unit rows out. Heavy libraries load on first use."""
 
+from ragkit.embed.adapted import AdaptedEmbedder
+from ragkit.embed.adapter import Adapter, Shares, load_adapter
 from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.inputs import embed_keys
 from ragkit.embed.reach import Extend
@@ -8,12 +10,16 @@ from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
 
 __all__ = [
+    "AdaptedEmbedder",
+    "Adapter",
     "CacheStats",
     "CachedEmbedder",
     "Extend",
     "OpenAIEmbedder",
+    "Shares",
     "TransformerEmbedder",
     "card_differences",
     "embed_keys",
+    "load_adapter",
     "load_embedder",
 ]

@@ -16,8 +16,9 @@ from threading import Lock
 
 import numpy as np
 
+from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.inputs import Reading, batch_readings, reading_key, text_readings
-from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreFormatError
 from ragkit.seams import Embedder, Tokenizer, Vectors
 from ragkit.types import Chunk, Document, ModelCard
 from ragkit.vec.mixing import embed_mixed
@@ -62,6 +63,11 @@ class CachedEmbedder:
     """
 
     def __init__(self, embedder: Embedder, *, path: str | Path) -> None:
+        if isinstance(embedder, AdaptedEmbedder):
+            raise InvalidInputError(
+                "A CachedEmbedder keeps single readings, and an adapter mixes several. Wrap the base instead: "
+                "AdaptedEmbedder(CachedEmbedder(base, path=...), path=...)."
+            )
         self.embedder = embedder
         self.path = Path(path).expanduser()
         self._lock = Lock()

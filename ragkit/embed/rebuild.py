@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ragkit.embed.adapted import AdaptedEmbedder
+from ragkit.embed.adapter import find_adapter
 from ragkit.embed.reach import extend_from_text
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
@@ -16,8 +20,13 @@ def load_embedder(card: ModelCard, *, allow_download: bool = False) -> Embedder:
     Reads the model's files and no weights into memory. Raises ModelNotFoundError when the model is not here,
     StoreMismatchError when it is here but its weights, tokenizer or settings are not those of the card, and
     CapabilityError for a card of an embedder that ragkit did not make. A card holds no key and no tokenizer: an
-    OpenAIEmbedder takes its key from OPENAI_API_KEY and leaves the judgement of lengths to the server.
+    OpenAIEmbedder takes its key from OPENAI_API_KEY and leaves the judgement of lengths to the server. A context adapter
+    is found by its digest among the .safetensors files in the folders of RAGKIT_ADAPTERS, else in the current one.
     """
+    if "adapter" in card.settings:
+        settings = {name: value for name, value in card.settings.items() if name != "adapter"}
+        base = load_embedder(replace(card, settings=settings), allow_download=allow_download)
+        return AdaptedEmbedder(base, path=find_adapter(card.settings["adapter"]))
     engine = card.settings.get("engine")
     if engine == "openai":
         return OpenAIEmbedder(

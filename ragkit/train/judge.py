@@ -1,0 +1,95 @@
+"""nDCG@10 of vectors on labelled questions, alone and fused with BM25, and what held-out documents say of a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion
+from ragkit.retrieve.fusion import Scored
+from ragkit.seams import Vectors
+from ragkit.train.corpus import Corpus, Questions, Rows
+from ragkit.vec import order, ranks, top_k
+
+JudgeMode = Literal["dense", "hybrid"]
+K = 10
+_DISCOUNT = 1 / np.log2(np.arange(2, K + 2))
+_RESAMPLES = 2000
+
+
+def ndcg(
+    corpus: Corpus,
+    questions: Questions,
+    vectors: Vectors,
+    asked: Vectors,
+    *,
+    rows: Iterable[int],
+    mode: JudgeMode,
+    fusion: Fusion = DEFAULT_FUSION,
+) -> NDArray[np.float64]:
+    """nDCG@10 of each question in ``rows`` over all chunks (those of its scope, where it has one).
+
+    ``vectors`` are the chunks', ``asked`` the questions', unit rows. "hybrid" fuses the cosine with BM25 over the chunks'
+    texts, among the best 100 of either, as an index does.
+    """
+    return np.array([_one(corpus, questions, vectors, asked, row, mode, fusion) for row in rows])
+
+
+def _one(
+    corpus: Corpus, questions: Questions, vectors: Vectors, asked: Vectors, row: int, mode: JudgeMode, fusion: Fusion
+) -> float:
+    scope = questions.scope[row]
+    pool = np.arange(len(corpus.doc)) if scope < 0 else np.flatnonzero(corpus.doc == scope)
+    cosines = (vectors if scope < 0 else vectors[pool]) @ asked[row]
+    if mode == "dense":
+        best = pool[top_k(cosines, K)]
+    else:
+        words = np.zeros(len(corpus.doc))
+        words[questions.words[row][0]] = questions.words[row][1]
+        best = pool[_fused(cosines.astype(np.float64), words[pool], fusion)]
+    hits = np.isin(best, questions.gold[row])
+    return float((hits * _DISCOUNT[: len(best)]).sum() / _DISCOUNT[: min(K, len(questions.gold[row]))].sum())
+
+
+def _fused(cosines: NDArray[np.float64], words: NDArray[np.float64], fusion: Fusion) -> Rows:
+    near, matching = top_k(cosines, DEFAULT_FETCH_K), top_k(words, DEFAULT_FETCH_K)
+    matching = matching[words[matching] > 0]
+    some = np.union1d(near, matching)
+    scored = Scored(cosines[some], _ranks(some, near, cosines), words[some], _ranks(some, matching, words))
+    shares = fusion.fit(scored)(scored)
+    return some[top_k(shares.dense + shares.bm25, K)]
+
+
+def _ranks(some: Rows, returned: Rows, scores: NDArray[np.float64]) -> Rows:
+    result = np.zeros(len(some), np.int64)
+    members = np.flatnonzero(np.isin(some, returned))
+    result[members] = ranks(order(scores[some[members]]))
+    return result
+
+
+class Interval(NamedTuple):
+    """A mean over ``n`` questions and the 95 % interval ``[low, high]`` that drawing documents again gives."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def by_documents(values: NDArray[np.float64], home: Rows) -> Interval:
+    """The mean and its bootstrap interval when whole documents are drawn, with all their questions.
+
+    Questions about one document fail and succeed together; drawing them singly would make unseen documents look safer than
+    they are. No values: all 0.
+    """
+    if not len(values):
+        return Interval(0.0, 0.0, 0.0, 0)
+    _, owner = np.unique(home, return_inverse=True)
+    sums, counts = np.bincount(owner, values), np.bincount(owner)
+    drawn = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(values.mean()), float(low), float(high), len(values))
