@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +49,7 @@ CHUNKERS: list[Callable[..., Engine]] = [
     partial(CodeChunker, language="python"),
     partial(SemanticChunker, embedder=HashEmbedder()),
 ]
-TEXTS = pathological(2_400)
+TEXTS = pathological(1_800)
 
 
 def nasty(text: str) -> int:
@@ -155,34 +154,6 @@ def test_ids_depend_on_document_recipe_span_and_text_only() -> None:
     assert ids == [c.id for c in FixedChunker(20, tokenizer="words")(Document(text, id="a"))]
     assert not set(ids) & {c.id for c in chunker(Document(text, id="b"))}
     assert not set(ids) & {c.id for c in FixedChunker(20, tokenizer="words", overlap=2)(Document(text, id="a"))}
-
-
-def test_ids_are_the_same_in_every_process() -> None:
-    import subprocess
-    import sys
-
-    code = (
-        "from ragkit import Document; from ragkit.chunk import SentenceChunker; "
-        "print([c.id for c in SentenceChunker(9, tokenizer='words')(Document('A b c. D e f. G h i j k l. M.', id='x'))])"
-    )
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(runs) == 1
-
-
-def test_the_tokenizer_given_is_not_changed() -> None:
-    shipped = Backend.from_file(str(find_model("all-MiniLM-L6-v2") / "tokenizer.json"))
-    before: Any = shipped.to_str()
-    FixedChunker(64, tokenizer=shipped)(Document("word " * 500))
-    assert shipped.to_str() == before
 
 
 @pytest.mark.parametrize("kind", [SentenceChunker, RecursiveChunker, MarkdownChunker])
