@@ -108,11 +108,11 @@ FAULTS = [
         ),
         "SocketConnectBlockedError",
     ),
-    Fault("a chunk's end off by one", LAWS, edit("ragkit/chunk/engine.py", r"^( +)end=end,$", r"\1end=end + 1,"), "FAILED"),
+    Fault("a chunk's end off by one", LAWS, edit("ragkit/chunk/engine.py", r"^( +)end=done,$", r"\1end=done + 1,"), "FAILED"),
     Fault(
         "a changed chunk id",
         LAWS,
-        edit("ragkit/chunk/engine.py", r"id=digest\(doc_id, recipe,", "id=digest(str(id(document)), recipe,"),
+        edit("ragkit/chunk/engine.py", r"chunk_ids\(document\.id, self\.recipe\)", "chunk_ids(str(id(document)), self.recipe)"),
         "FAILED",
     ),
     Fault("torch imported with ragkit", IMPORTS, append("ragkit/weights.py", "\nimport torch\n"), "test_nothing_heavy_is_loaded"),

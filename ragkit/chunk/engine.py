@@ -9,8 +9,6 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 from ragkit.chunk.feed import Feed
 from ragkit.chunk.ids import chunk_ids
 from ragkit.chunk.layout import Layout
@@ -198,8 +196,8 @@ class Engine:
     def _chunks(self, document: Document) -> Iterator[Chunk]:
         yield from self._cut(Feed.of(document.text), document)
 
-    def _cut(self, feed: Feed, document: Document, *, borders: Sequence[int] = ()) -> Iterator[Chunk]:
-        """The chunks of the text in ``feed``, of which ``document`` tells id and metadata; none crosses a border."""
+    def _cut(self, feed: Feed, document: Document) -> Iterator[Chunk]:
+        """The chunks of the text in ``feed``, of which ``document`` tells id and metadata."""
         limit, ahead = self._limit, self._ahead
         if feed.blank():
             return
@@ -214,9 +212,6 @@ class Engine:
             layout = self._next_layout(part, head) if base and head is not None else self.layout(part)
             head = text[:ahead] if head is None else head
             settled = len(text) if ended else min(len(text) - ahead, layout.settled or len(text))
-            if len(borders):
-                near = [at - base for at in borders if base < at < base + len(text)]
-                layout = replace(layout, breaks=np.union1d(layout.breaks, np.array(near, np.int64)))
             sections = [start for start, _ in layout.sections]
             pieces = pack(text, layout, self._counter, limit=limit, overlap=self.overlap, least=self._least, done=done - base)
             for piece in pieces:
