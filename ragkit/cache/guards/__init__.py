@@ -1,0 +1,51 @@
+"""Guards: reasons, found without any model, why the answer to one prompt must not be served for another.
+
+Deterministic, and made for English; in other languages and scripts they compare numbers, codes, names, denials and single
+replaced words. A guard that finds nothing proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ragkit.cache.guards.checks import GUARDS
+from ragkit.cache.guards.reading import read
+from ragkit.errors import InvalidInputError
+
+__all__ = ["GUARDS", "Rejection", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The guard that objects, and the pieces that differ: of the prompt asked (``left``) and of the stored one (``right``)."""
+
+    guard: str
+    left: str
+    right: str
+
+    @property
+    def reason(self) -> str:
+        """One line for people."""
+        return f"{self.guard}: {self.left or 'nothing'!s} against {self.right or 'nothing'!s}"
+
+
+def check(left: str, right: str, *, guards: Collection[str] | None = None, first: bool = False) -> tuple[Rejection, ...]:
+    """Every objection to serving the answer of ``right`` for ``left``; empty when no guard objects.
+
+    ``guards`` names those to ask (default: all), ``first`` stops at the first objection. Raises InvalidInputError for an
+    unknown guard.
+    """
+    names = list(GUARDS) if guards is None else list(guards)
+    unknown = [name for name in names if name not in GUARDS]
+    if unknown:
+        raise InvalidInputError(f"guards names {unknown[0]!r}; the guards are {', '.join(GUARDS)}.")
+    one, other = read(left), read(right)
+    found: list[Rejection] = []
+    for name in names:
+        difference = GUARDS[name](one, other)
+        if difference:
+            found.append(Rejection(name, *difference))
+            if first:
+                break
+    return tuple(found)

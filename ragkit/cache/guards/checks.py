@@ -1,0 +1,325 @@
+"""The guards: each compares two readings and names the pieces that differ, or finds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import SequenceMatcher
+
+import regex
+
+from ragkit.cache.guards import words as lists
+from ragkit.cache.guards.quantities import amounts, dates, exact_pieces, money
+from ragkit.cache.guards.reading import Reading, meaning, stem
+
+#: What differs on either side, or None.
+Difference = tuple[str, str] | None
+Guard = Callable[[Reading, Reading], Difference]
+
+
+def _unequal(left: frozenset[str], right: frozenset[str]) -> Difference:
+    if left == right:
+        return None
+    return ", ".join(sorted(left - right)), ", ".join(sorted(right - left))
+
+
+def codes(left: Reading, right: Reading) -> Difference:
+    """Ids, codes, versions, addresses, paths, identifiers and quoted words must be the same."""
+    one, other = exact_pieces(left), exact_pieces(right)
+    if one == other:
+        return None
+    # A quoted or joined word that the other side writes plainly is no difference.
+    missing = frozenset(piece for piece in one - other if piece not in right.folded)
+    extra = frozenset(piece for piece in other - one if piece not in left.folded)
+    return _unequal(missing, extra)
+
+
+def numbers(left: Reading, right: Reading) -> Difference:
+    """Numbers and amounts must be the same, after units are converted."""
+    return _unequal(amounts(left), amounts(right))
+
+
+def currencies(left: Reading, right: Reading) -> Difference:
+    """Currencies must be the same."""
+    return _unequal(money(left), money(right))
+
+
+def times(left: Reading, right: Reading) -> Difference:
+    """Dates, weekdays, seasons, times of day and periods must be the same."""
+    return _unequal(dates(left), dates(right))
+
+
+def freshness(left: Reading, right: Reading) -> Difference:
+    """Neither side may ask for something that depends on when it is asked."""
+    one, other = _fresh(left), _fresh(right)
+    return (one, other) if one or other else None
+
+
+def _fresh(reading: Reading) -> str:
+    found = [phrase for phrase in lists.FRESH_PHRASES if phrase in reading.folded]
+    found += sorted(reading.folded_words & lists.FRESH)
+    return ", ".join(found)
+
+
+def negation(left: Reading, right: Reading) -> Difference:
+    """Both sides deny equally often, and no word on one side is the other side's word with a denying prefix."""
+    one, other = _denials(left), _denials(right)
+    if len(one) % 2 != len(other) % 2:
+        return " ".join(one), " ".join(other)
+    ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
+    for word in sorted(ours):
+        for against in sorted(theirs):
+            if _denies(word, against) or _denies(against, word):
+                return word, against
+    return None
+
+
+def _denials(reading: Reading) -> list[str]:
+    denying = lists.NEGATORS | lists.LACKING | (frozenset() if reading.english else lists.FOREIGN_NEGATORS)
+    found = [word.folded for word in reading.words if word.folded in denying]
+    if regex.search(r"\bfree of\b|\bother than\b|\binstead of\b|\brather than\b|\w-free\b", reading.folded):
+        found.append("free of")
+    if not reading.spaced:
+        found += [sign for sign in lists.HAN_NEGATORS if sign in reading.folded]
+    return found
+
+
+def _denies(word: str, plain: str) -> bool:
+    root = stem(plain)
+    if len(plain) < 3:
+        return False
+    for prefix in lists.NEGATIVE_PREFIXES:
+        rest = word.removeprefix(prefix)
+        if rest != word and len(rest) >= 3 and (rest == plain or (len(prefix) > 1 and stem(rest) == root)):
+            return True
+    # encrypt / decrypt, increase / decrease, useful / useless
+    pairs = (("en", "de"), ("in", "de"), ("in", "ex"), ("im", "ex"), ("over", "under"), ("pre", "post"))
+    if any(
+        word.startswith(a) and plain.startswith(b) and stem(word[len(a) :]) == stem(plain[len(b) :]) and len(word) > 5
+        for a, b in pairs
+    ):
+        return True
+    return (
+        word.endswith("less") and plain.startswith(word[:-4]) and plain.endswith(("ful", "ed", "y"))
+    ) or word == plain + "less"
+
+
+def opposites(left: Reading, right: Reading) -> Difference:
+    """No word on one side excludes a word on the other."""
+    ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
+    for group in lists.OPPOSITES:
+        one, other = ours & group, theirs & group
+        if one and other and not {meaning(word) for word in one} & {meaning(word) for word in other}:
+            return ", ".join(sorted(one)), ", ".join(sorted(other))
+    return None
+
+
+def tiers(left: Reading, right: Reading) -> Difference:
+    """Plans, classes and editions must be the same."""
+    found = _unequal(_tiers(left), _tiers(right))
+    if found:
+        return found
+    one, other = left.folded_words & lists.SHY_TIERS, right.folded_words & lists.SHY_TIERS
+    return _unequal(one, other) if one - other and other - one else None
+
+
+def _tiers(reading: Reading) -> frozenset[str]:
+    found = {stem(word) for word in reading.folded_words & lists.TIERS}
+    order = [word.folded for word in reading.words]
+    for place, word in enumerate(order):
+        beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
+        if word in lists.SHY_TIERS and beside & lists.TIER_NOUNS:
+            found.add(stem(word))
+    found |= {f"{match} class" for match in regex.findall(r"\b(first|second) class\b", reading.folded)}
+    found |= {
+        f"level {match}"
+        for match in regex.findall(r"\b(?:level|tier) (\w+)\b", reading.folded)
+        if match in ("one", "two", "three")
+    }
+    return frozenset(found | {f"{match}-time" for match in regex.findall(r"\b(full|part)[- ]time\b", reading.folded)})
+
+
+def principals(left: Reading, right: Reading) -> Difference:
+    """The people and roles spoken of must be the same."""
+    return _unequal(_principals(left), _principals(right))
+
+
+def _principals(reading: Reading) -> frozenset[str]:
+    plain = (word.removesuffix("'s") for word in reading.folded_words)
+    found = {lists.PRINCIPALS[word] for word in plain if word in lists.PRINCIPALS}
+    # "my team's tasks" are not my tasks.
+    found |= {f"{match}'s" for match in regex.findall(r"\b(?:my|our) (\p{L}+)'s\b", reading.folded)}
+    return frozenset(found)
+
+
+def actions(left: Reading, right: Reading) -> Difference:
+    """What is to be done must be the same: where both sides name an action, they share one."""
+    one = frozenset(lists.ACTIONS[word] for word in left.folded_words if word in lists.ACTIONS)
+    other = frozenset(lists.ACTIONS[word] for word in right.folded_words if word in lists.ACTIONS)
+    return (", ".join(sorted(one)), ", ".join(sorted(other))) if one and other and not one & other else None
+
+
+def targets(left: Reading, right: Reading) -> Difference:
+    """Languages, programming languages and programs named must be the same."""
+    return _unequal(left.folded_words & lists.TARGETS, right.folded_words & lists.TARGETS)
+
+
+def entities(left: Reading, right: Reading) -> Difference:
+    """Names on one side must be words of the other."""
+    one, other = _missing(left, right), _missing(right, left)
+    return (", ".join(one), ", ".join(other)) if one or other else None
+
+
+def _missing(reading: Reading, other: Reading) -> list[str]:
+    stems = {word.stem for word in other.words}
+    run_on = regex.sub(r"[^\p{L}\p{N}]", "", other.folded)
+    return sorted(
+        {word.folded for word in reading.words if word.named and word.stem not in stems and not _nearly(word.folded, run_on)}
+    )
+
+
+def _nearly(name: str, run_on: str) -> bool:
+    return len(name) > 3 and name in run_on
+
+
+def roles(left: Reading, right: Reading) -> Difference:
+    """Who does what to whom, and from where to where, must not be turned round."""
+    one, other = _order(left), _order(right)
+    where = {word: place for place, word in enumerate(other)}
+    shared = [word for word in one if word in where]
+    for middle in range(1, len(shared) - 1):
+        if shared[middle] in _JOINING:
+            continue
+        pivot = where[shared[middle]]
+        turned_left = next((word for word in shared[:middle] if where[word] > pivot and word not in _LINKS), None)
+        turned_right = next((word for word in shared[middle + 1 :] if where[word] < pivot and word not in _LINKS), None)
+        if turned_left and turned_right:
+            return f"{turned_left} ... {turned_right}", f"{turned_right} ... {turned_left}"
+    return None
+
+
+_JOINING = frozenset({"and", "or", "vs", "versus", "between", "in", "of", "on", "at", "with", "for"})
+_LINKS = frozenset({"to", "from", "into", "than", "before", "after", "by", "since", "until"})
+_SELF = {"me": "i", "us": "we", "him": "he", "them": "they"}
+
+
+def _order(reading: Reading) -> list[str]:
+    """Content words and links in their order, each once."""
+    found = []
+    for word in reading.words:
+        if word.folded in _LINKS or word.folded in ("i", "me", "we", "us", "he", "him", "they", "them"):
+            found.append(_SELF.get(word.folded, word.folded))
+        elif word.folded not in lists.FUNCTION:
+            found.append(word.stem)
+    return list(dict.fromkeys(found))
+
+
+def question(left: Reading, right: Reading) -> Difference:
+    """Where both sides ask for a reason, a time, a person, an amount, a place or a way, it must be the same one."""
+    one, other = _asks(left), _asks(right)
+    if one == other or not one or not other or frozenset((one.split()[0], other.split()[0])) in _COMPATIBLE:
+        return None
+    if frozenset((one, other)) <= {"cost", "amount much", "amount high", "amount many"}:
+        return None
+    return one, other
+
+
+#: Pairs that people use for one question: "where do I find" and "how do I find", "is there a limit" and "how much".
+_COMPATIBLE = frozenset(
+    frozenset(pair.split("/"))
+    for pair in [
+        "how/where",
+        "how/yes-no",
+        "where/yes-no",
+        "how/what",
+        "amount/yes-no",
+        "time/yes-no",
+        "amount/what",
+        "time/what",
+        "where/what",
+        "what/yes-no",
+        "cost/yes-no",
+        "cost/what",
+        "cost/amount",
+        "person/what",
+    ]
+)
+_KINDS = (
+    ("reason", r"\bwhy\b|\bhow come\b|\bwhat (is|are|was|were|could be|might be)? ?(the |some )?(main )?(reason|cause)s?\b|\bwhat (makes?|made|causes?)\b|\breasons? (why|for|behind)\b"),
+    ("time", r"\bwhen\b|\bwhat (time|year|date|day|month)\b|\b(which|what) (day|year|month|date)s?\b|\bhow (soon|late|early)\b"),
+    ("person", r"\bwho\b|\bwhom\b|\bwhose\b"),
+    ("cost", r"\bhow (much|expensive)\b.*\b(costs?|pay|price|fees?|charge)\b|\bhow expensive\b|\bwhat (is|are) the (price|cost|fee)s?\b"),
+    ("amount", r"\bhow (much|many|long|far|old|tall|big|high|often|fast|heavy|large)\b"),
+    ("where", r"\bwhere\b|\b(which|what) (city|country|place|town)\b"),
+    ("way", r"\bhow (do|does|can|could|should|to|would|is|are|did|will)\b|\b(steps|way|ways|procedure) (to|of|for)\b"),
+)  # fmt: skip
+_PATTERNS = tuple((name, regex.compile(pattern)) for name, pattern in _KINDS)
+_YES_NO = regex.compile(
+    r"^\W*(?!(?:can|could|would|will) you\b)(is|are|was|were|do|does|did|can|could|should|will|would|has|have|had|may|must)\b"
+)
+_WHAT_IS = regex.compile(r"^\W*what (is|are|was|were) (an? |the )?[\p{L}\p{N}' -]+\W*$")
+
+
+def _asks(reading: Reading) -> str:
+    # "What happens if I ...", "when I ... how": a subordinate "when" or "who" asks nothing.
+    text = reading.folded
+    for name, pattern in _PATTERNS:
+        match = pattern.search(text)
+        if match and (name in ("reason", "cost", "amount", "way") or match.start() <= max(12, len(text) // 6)):
+            return f"amount {match[1]}" if name == "amount" else {"way": "how"}.get(name, name)
+    if _YES_NO.match(text):
+        return "yes-no"
+    return "what" if _WHAT_IS.match(text) and len(reading.content) <= 2 else ""
+
+
+def substitution(left: Reading, right: Reading) -> Difference:
+    """Two prompts that differ in exactly one content word, and not by a known synonym or a spelling, ask for different things."""
+    ours, theirs = left.content - right.content, right.content - left.content
+    if not left.english or not right.english or not left.spaced or not right.spaced:
+        return _replaced(left, right)
+    if len(ours) == 1 and len(theirs) == 1 and left.content & right.content:
+        (one,), (other,) = ours, theirs
+        if not _spelling(one, other):
+            return one, other
+    return None
+
+
+def _spelling(one: str, other: str) -> bool:
+    """Two spellings of one word: long, lower distance, same beginning."""
+    if min(len(one), len(other)) < 4 or one[0] != other[0]:
+        return False
+    return one.startswith(other) or other.startswith(one) or SequenceMatcher(None, one, other).ratio() >= 0.86
+
+
+def _replaced(left: Reading, right: Reading) -> Difference:
+    """Outside English: one short stretch of words (or of characters, without blanks) replaced by another."""
+    spaced = left.spaced and right.spaced
+    one: list[str] = [word.folded for word in left.words] if spaced else [sign for sign in left.folded if sign.isalnum()]
+    other: list[str] = [word.folded for word in right.words] if spaced else [sign for sign in right.folded if sign.isalnum()]
+    edits = [edit for edit in SequenceMatcher(None, one, other, autojunk=False).get_opcodes() if edit[0] != "equal"]
+    short = 1 if spaced else 3
+    if len(edits) == 1 and edits[0][0] == "replace":
+        _, start, end, begin, stop = edits[0]
+        if end - start <= short and stop - begin <= short and len(one) > end - start:
+            glue = " " if spaced else ""
+            return glue.join(one[start:end]), glue.join(other[begin:stop])
+    return None
+
+
+#: Every guard by name, in the order in which they are asked.
+GUARDS: dict[str, Guard] = {
+    "code": codes,
+    "number": numbers,
+    "currency": currencies,
+    "time": times,
+    "freshness": freshness,
+    "negation": negation,
+    "opposite": opposites,
+    "tier": tiers,
+    "principal": principals,
+    "action": actions,
+    "target": targets,
+    "entity": entities,
+    "role": roles,
+    "question": question,
+    "substitution": substitution,
+}
