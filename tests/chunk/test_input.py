@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from ragkit import Document, RagkitError
-from ragkit.chunk import FixedChunker, MarkdownChunker, RecursiveChunker, SentenceChunker, from_recipe
+from ragkit.chunk import (
+    FixedChunker,
+    HtmlChunker,
+    MarkdownChunker,
+    RecursiveChunker,
+    SentenceChunker,
+    TableChunker,
+    from_recipe,
+)
 from ragkit.errors import ChunkLimitError, InvalidInputError, ModelNotFoundError
 from ragkit.text import resolve_tokenizer
 
@@ -54,6 +62,69 @@ def test_documents_hold_json(metadata: Any) -> None:
         Document("text", metadata=metadata)
 
 
+@pytest.mark.parametrize("overlap", [5, 6, 99])
+@pytest.mark.parametrize("kind", [FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, TableChunker])
+def test_an_overlap_as_large_as_a_chunk(kind: Any, overlap: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"overlap is {overlap} and a chunk holds at most 5 tokens.*Lower overlap"):
+        kind(5, overlap=overlap, tokenizer="words")(Document("some text"))
+    with pytest.raises(InvalidInputError, match=f"overlap is {overlap}"):
+        list(FixedChunker((2, 5), overlap=overlap, tokenizer="words").stream_text(["some text"], id="d"))
+
+
+@pytest.mark.parametrize("value", [1.5, "3", None, True])
+def test_overlaps_that_are_no_number(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"overlap is .*whole number"):
+        FixedChunker(9, overlap=value)
+
+
+class NotAdditive:
+    """Every text costs one token more than its words: counts do not add up."""
+
+    name = "not additive"
+    n_special = 0
+
+    def count_batch(self, texts: Any, /) -> list[int]:
+        return [len(text.split()) + 1 for text in texts]
+
+    def starts_batch(self, texts: Any, /) -> list[Any]:
+        return resolve_tokenizer("words").starts_batch(texts)
+
+    def additive_at(self, text: str, position: int, /) -> bool:
+        return False
+
+
+class WithoutOffsets:
+    """It counts, and cannot say where tokens start."""
+
+    name = "counts only"
+    n_special = 0
+
+    def count_batch(self, texts: Any, /) -> list[int]:
+        return [len(text) for text in texts]
+
+
+def test_a_tokenizer_that_is_not_additive_keeps_the_limit() -> None:
+    text = "some words in a row, and more of them. " * 20
+    chunks = RecursiveChunker(7, tokenizer=NotAdditive())(Document(text))
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert NotAdditive().count_batch([chunk.text for chunk in chunks]) == [chunk.n_tokens for chunk in chunks]
+    assert max(chunk.n_tokens for chunk in chunks) <= 7
+
+
+def test_a_tokenizer_without_offsets() -> None:
+    """As an object it is refused; its count alone is enough."""
+    with pytest.raises(InvalidInputError, match=r"is no tokenizer.*function from text to its token count"):
+        FixedChunker(8, tokenizer=WithoutOffsets())
+    chunks = FixedChunker(8, tokenizer=lambda text: WithoutOffsets().count_batch([text])[0])(Document("some words in a row"))
+    assert max(len(chunk.text) for chunk in chunks) <= 8
+
+
+@pytest.mark.parametrize("name", ["cl200k_base", "no-such", "", "gpt-9"])
+def test_unknown_encodings_say_what_is_allowed(name: str) -> None:
+    with pytest.raises(RagkitError, match=r"[Nn]o|not"):
+        RecursiveChunker(tokenizer=name)
+
+
 def test_unknown_names_never_reach_for_the_network() -> None:
     with pytest.raises(ModelNotFoundError, match="no-such-model"):
         RecursiveChunker(tokenizer="no-such-model")
@@ -86,6 +157,20 @@ def test_a_generator_that_raises_is_not_hidden() -> None:
     assert next(stream).text == "first text"
     with pytest.raises(OSError, match="disk gone"):
         next(stream)
+
+
+def test_a_tokenizer_that_raises_is_not_hidden() -> None:
+    def broken(text: str) -> int:
+        raise ConnectionError("counting service is gone")
+
+    with pytest.raises(ConnectionError, match="service is gone"):
+        FixedChunker(5, tokenizer=broken)(Document("some text"))
+
+
+@pytest.mark.parametrize("kind", [FixedChunker, SentenceChunker, RecursiveChunker, MarkdownChunker, HtmlChunker, TableChunker])
+def test_one_character_beyond_the_limit_in_every_chunker(kind: Any) -> None:
+    with pytest.raises(ChunkLimitError, match=r"'\U0001F469' at offset 5 has .* tokens.*Raise max_tokens|at offset 5 has"):
+        kind(1, tokenizer="cl100k_base", reserve=0)(Document("word \U0001f469\u200d"))
 
 
 def test_blank_documents_have_no_chunks() -> None:
