@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ragkit.cache.guards.checks import GUARDS
+from ragkit.cache.guards.checks import GUARDS, fresh_words
 from ragkit.cache.guards.reading import read
 from ragkit.errors import InvalidInputError
 
-__all__ = ["GUARDS", "Rejection", "check"]
+__all__ = ["GUARDS", "Rejection", "asks_about_now", "check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +49,8 @@ def check(left: str, right: str, *, guards: Collection[str] | None = None, first
             if first:
                 break
     return tuple(found)
+
+
+def asks_about_now(prompt: str) -> str | None:
+    """The words for which the answer will soon be another ("today", "latest"), else None: store such answers briefly or not at all."""
+    return fresh_words(read(prompt)) or None

@@ -50,11 +50,12 @@ def times(left: Reading, right: Reading) -> Difference:
 
 def freshness(left: Reading, right: Reading) -> Difference:
     """Neither side may ask for something that depends on when it is asked."""
-    one, other = _fresh(left), _fresh(right)
+    one, other = fresh_words(left), fresh_words(right)
     return (one, other) if one or other else None
 
 
-def _fresh(reading: Reading) -> str:
+def fresh_words(reading: Reading) -> str:
+    """The words that make the answer depend on when it is asked, joined by commas; empty without any."""
     found = [phrase for phrase in lists.FRESH_PHRASES if phrase in reading.folded]
     found += sorted(reading.folded_words & lists.FRESH)
     return ", ".join(found)
