@@ -19,6 +19,7 @@ from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
 from ragkit.index.ingest import Counts, Ingest
 from ragkit.index.queries import query_vectors
 from ragkit.index.reports import AddReport, IndexStats
+from ragkit.index.runs import run_hits
 from ragkit.lexical import Analyzer
 from ragkit.progress import progress as progress_bar
 from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
@@ -256,6 +257,33 @@ class Index:
         FilterError; StoreError.
         """
         return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)[0]
+
+    def search_runs(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        max_tokens: int = 256,
+        gap: int = 1,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+    ) -> list[Hit]:
+        """The ``k`` best runs of neighbouring chunks, for an index of sentences: ``SentenceChunker(128, packing="one")``.
+
+        The best ``fetch_k`` chunks are found as ``search`` finds them and merged: a run grows from a strong chunk over
+        neighbours that are nearly as strong, across up to ``gap`` weaker ones, to at most ``max_tokens`` tokens of its chunks.
+        ``hit.chunk`` is the run, exactly a slice of its document, with the metadata that its chunks agree on; it is not stored
+        under its id. ``hit.score`` is the strongest chunk's score with a share of its neighbours', ``hit.parts`` that
+        chunk's own. No two runs overlap, and the first k are the beginning of more. ``ragkit.retrieve.find_runs`` is the rule.
+
+        Raises what ``search`` raises, and InvalidInputError for ``max_tokens`` or ``gap`` out of range.
+        """
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise InvalidInputError(f"k is {k!r}; it must be a whole number, at least 1.")
+        hits = self.search(query, k=fetch_k, mode=mode, where=where, fetch_k=fetch_k)
+        tokenizer = None if mode == "bm25" else self.embedder.tokenizer
+        return run_hits(hits, self.chunks_of, k=k, max_tokens=max_tokens, gap=gap, tokenizer=tokenizer)
 
     def search_vector(
         self, vector: Vectors, *, k: int = 10, where: Where | None = None, fetch_k: int = DEFAULT_FETCH_K
