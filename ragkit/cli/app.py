@@ -13,6 +13,8 @@ from ragkit.cli.chunking import chunk
 from ragkit.cli.evaluating import evaluate
 from ragkit.cli.indexing import index
 from ragkit.cli.searching import search
+from ragkit.cli.studying import study
+from ragkit.cli.training import train
 
 _EPILOG = (
     "Exit codes: 0 done; 1 an error, explained in one line; 2 wrong usage; 3 done, but some files could not be read "
@@ -52,6 +54,8 @@ app.command(epilog="Example: ragkit index docs README.md --db kb.lance --include
 app.command(epilog="""Example: ragkit search --db kb.lance "how do I set a timeout?" -k 3""")(search)
 app.command(epilog="Example: ragkit chunk README.md --chunker markdown --max-tokens 200")(chunk)
 app.command(name="eval", epilog="Example: ragkit eval collections/cranfield --mode dense --mode hybrid")(evaluate)
+app.add_typer(train, name="train")
+app.add_typer(study, name="study")
 
 
 def main() -> None:

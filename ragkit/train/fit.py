@@ -33,7 +33,7 @@ _RATE = 3e-4
 _DECAY = 0.1
 _TEMPERATURE = 0.05
 #: Questions that choose among the starts; more would only cost time.
-_CHOOSERS = 600
+_CHOOSERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
