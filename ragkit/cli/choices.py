@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ragkit.chunk import Engine
+    from ragkit.chunk import Engine, Pipeline
     from ragkit.chunk.sizes import Size
 
 
@@ -41,6 +41,25 @@ def parse_size(value: object) -> object:
         raise typer.BadParameter(str(error)) from error
 
 
+class ContextName(StrEnum):
+    """What a model may read around a chunk."""
+
+    none = "none"
+    titles = "title"
+    neighbours = "neighbours"
+    late = "late"
+    half_late = "half-late"
+
+
+ContextOption = Annotated[
+    ContextName,
+    typer.Option(
+        "--context",
+        help="What the model reads around each chunk: none; title, the title and headings above it; neighbours, those and the "
+        "sentence before it; late, the whole document (late chunking); half-late, half of that and half the chunk alone. Compare them "
+        "with ragkit study chunks.",
+    ),
+]
 ChunkerOption = Annotated[
     ChunkerName,
     typer.Option(
@@ -108,3 +127,20 @@ def make_chunker(
 def _unescaped(text: str) -> str:
     # Shells pass "\\n" as two characters.
     return text.replace("\\n", "\n").replace("\\t", "\t")
+
+
+def with_context(chunker: Engine, name: ContextName) -> Engine | Pipeline:
+    """The chunker with that context, which leaves its texts alone; half of every vector is the chunk read without it, but for late."""
+    from ragkit.chunk import Late, Situate
+
+    match name:
+        case ContextName.none:
+            return chunker
+        case ContextName.titles:
+            return chunker | Situate(before=0)
+        case ContextName.neighbours:
+            return chunker | Situate(before=1)
+        case ContextName.late:
+            return chunker | Late()
+        case ContextName.half_late:
+            return chunker | Late(blend=0.5)

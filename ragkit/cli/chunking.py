@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
+from ragkit.cli.choices import (
+    ChunkerName,
+    ChunkerOption,
+    ContextName,
+    ContextOption,
+    MaxTokens,
+    Overlap,
+    make_chunker,
+    with_context,
+)
 from ragkit.cli.output import Debug, Json, console, print_json, reporting, say
 from ragkit.errors import InvalidInputError
 from ragkit.types import Document
@@ -23,6 +32,7 @@ def chunk(
     chunker: ChunkerOption = ChunkerName.auto,
     max_tokens: MaxTokens = 256,
     overlap: Overlap = 0,
+    context: ContextOption = ContextName.none,
     tokenizer: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +78,7 @@ def chunk(
             source=True,
         )
         document = read(file, source=chunker is ChunkerName.html)
-        chunks = made(document)
+        chunks = with_context(made, context)(document)
         places = line_ranges(document.text, chunks)
         if html is not None:
             from ragkit.cli.chunk_page import chunk_page

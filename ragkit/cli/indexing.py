@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
+from ragkit.cli.choices import (
+    ChunkerName,
+    ChunkerOption,
+    ContextName,
+    ContextOption,
+    MaxTokens,
+    Overlap,
+    make_chunker,
+    with_context,
+)
 from ragkit.cli.output import SOME_FAILED, Debug, Json, print_json, reporting, say
 from ragkit.weights import DEFAULT_MODEL
 
@@ -55,6 +64,7 @@ def index(
     chunker: ChunkerOption = ChunkerName.auto,
     max_tokens: MaxTokens = 256,
     overlap: Overlap = 0,
+    context: ContextOption = ContextName.none,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the files that would be read, and what would be left out.")
     ] = False,
@@ -84,7 +94,7 @@ def index(
         from ragkit.embed import TransformerEmbedder
         from ragkit.index import Index
 
-        made = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap)
+        made = with_context(make_chunker(chunker, max_tokens=max_tokens, overlap=overlap), context)
         store = Index(db, chunker=made, embedder=TransformerEmbedder(model))
         report = store.add(_Counted(documents), progress=True)
         failed = documents.failed
