@@ -1,0 +1,156 @@
+"""Search in memory, exactly as an index ranks: every chunk scored by both arms, the candidates fused, ties broken alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.lexical import bm25_scores
+from ragkit.lexical.bm25 import K1, B
+from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
+from ragkit.retrieve.fusion import Scored
+from ragkit.seams import Vectors
+from ragkit.types import TermStats
+from ragkit.vec import order, ranks, top_k
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_AT_ONCE = 32
+
+
+class _Frequencies(dict[str, int]):
+    """Document frequencies that equal only themselves: scorers remember statistics, and would compare all words to find them."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = None
+
+
+class Postings:
+    """Where the words of the questions occur: BM25 without keeping the words of the chunks.
+
+    ``asked`` are the words of all questions; chunks are added in row order.
+    """
+
+    def __init__(self, asked: set[str]) -> None:
+        self._asked = asked
+        self._found: dict[str, tuple[list[int], list[int]]] = {}
+        self._df: Counter[str] = Counter()
+        self._lengths: list[int] = []
+
+    def add(self, tokens: Sequence[str]) -> None:
+        """The next chunk's words."""
+        row = len(self._lengths)
+        self._lengths.append(len(tokens))
+        counts = Counter(tokens)
+        self._df.update(counts.keys())
+        for word in counts.keys() & self._asked:
+            rows, times = self._found.setdefault(word, ([], []))
+            rows.append(row)
+            times.append(counts[word])
+
+    def weights(self) -> dict[str, tuple[Rows, Floats]]:
+        """For each word asked for: the rows that hold it, and what it adds to their scores."""
+        n = len(self._lengths)
+        mean = sum(self._lengths) / n if n else 0.0
+        stats = TermStats(n_docs=n, mean_length=mean, df=_Frequencies(self._df))
+        norm = K1 * (1 - B + B * np.maximum(np.array(self._lengths, np.float64), 1) / (mean or 1.0))
+        # A document of one word tells the word's weight; the rest of the formula is the same for all words.
+        single = (K1 + 1) / (1 + K1 * (1 - B + B / (mean or 1.0)))
+        made: dict[str, tuple[Rows, Floats]] = {}
+        words = list(self._found)
+        for first in range(0, len(words), _AT_ONCE):
+            some = words[first : first + _AT_ONCE]
+            for word, score in zip(some, bm25_scores(some, [[word] for word in some], stats), strict=True):
+                rows, times = self._found[word]
+                at, tf = np.array(rows, np.int64), np.array(times, np.float64)
+                made[word] = at, float(score) / single * (tf * (K1 + 1) / (tf + norm[at]))
+        return made
+
+
+class Ranker:
+    """The chunks of one recipe, row by row in the order of document id, start and end.
+
+    ``vectors`` is float32 ``(n, dim)`` with unit rows, ``tokens`` int64 ``(n,)`` the length of each chunk's text, and
+    ``documents`` int64 ``(n,)`` the number of its document.
+    """
+
+    def __init__(
+        self,
+        *,
+        vectors: Vectors,
+        tokens: Rows,
+        documents: Rows,
+        weights: Mapping[str, tuple[Rows, Floats]],
+        fusion: Fusion = DEFAULT_FUSION,
+        fetch_k: int = DEFAULT_FETCH_K,
+    ) -> None:
+        self._vectors, self._tokens, self._documents, self._weights = vectors, tokens, documents, weights
+        self._fusion, self._fetch_k = fusion, fetch_k
+
+    def rank(
+        self, vector: Vectors, words: Sequence[str], modes: Sequence[Mode], *, scope: slice, least: int, budget: int
+    ) -> dict[Mode, Rows]:
+        """The best rows of ``scope`` in every mode: at least ``least`` and ``budget`` tokens of them, where there are as many."""
+        cosine = np.clip(np.round(self._vectors[scope].astype(np.float64) @ vector.astype(np.float64), 12), -1.0, 1.0)
+        bm25 = np.zeros(len(self._tokens))
+        held = np.zeros(len(self._tokens), dtype=bool)
+        for word in words:
+            if word in self._weights:
+                rows, weights = self._weights[word]
+                bm25[rows] += weights
+                held[rows] = True
+        bm25, held = bm25[scope], held[scope]
+        # What an arm does not match ranks below all it matches.
+        lexical = np.where(held, bm25, -np.inf)
+        tokens = self._tokens[scope]
+        found: dict[Mode, Rows] = {}
+        for mode in modes:
+            if mode == "hybrid":
+                documents = self._documents[scope]
+                rows = self._fused(cosine, bm25, lexical, int(held.sum()), tokens, documents, least=least, budget=budget)
+            else:
+                scores, most = (cosine, len(tokens)) if mode == "dense" else (lexical, int(held.sum()))
+                limit = min(most, least)
+                rows = top_k(scores, limit)
+                while limit < most and int(tokens[rows].sum()) < budget:
+                    limit = min(most, limit * 2)
+                    rows = top_k(scores, limit)
+            found[mode] = rows + scope.start
+        return found
+
+    def _fused(
+        self,
+        cosine: Floats,
+        bm25: Floats,
+        lexical: Floats,
+        n_held: int,
+        tokens: Rows,
+        documents: Rows,
+        *,
+        least: int,
+        budget: int,
+    ) -> Rows:
+        limit, formula, hits = self._fetch_k, None, np.zeros(0, np.int64)
+        while True:
+            dense, sparse = top_k(cosine, limit), top_k(lexical, min(limit, n_held))
+            rows = np.union1d(dense, sparse)
+            scored = Scored(cosine[rows], _ranks(rows, dense), bm25[rows], _ranks(rows, sparse), documents[rows])
+            formula = formula or self._fusion.fit(scored)
+            shares = formula(scored)
+            ranked = rows[order(shares.dense + shares.bm25)]
+            hits = np.concatenate([hits, ranked[~np.isin(ranked, hits)]])
+            if len(hits) >= len(tokens) or (len(hits) >= least and int(tokens[hits].sum()) >= budget):
+                return hits
+            limit *= 2
+
+
+def _ranks(rows: Rows, found: Rows) -> NDArray[np.int64]:
+    """For each of ``rows`` its rank in ``found``, counted from 1, and 0 where it is not there."""
+    places = np.zeros(len(rows), np.int64)
+    places[np.searchsorted(rows, found)] = ranks(np.arange(len(found)))
+    return places
