@@ -381,9 +381,15 @@ def exact_only(text: object) -> str | None:
         return "a single word"
     if dense and dense + sum(not _DENSE.search(word) for word in words) <= 3:
         return "too short to mean anything alone"
-    if not dense and all(word.replace("’", "'") in _LIGHT for word in words):
+    if not dense and all(part in _LIGHT for word in words for part in _joined(word)):
         return "only points at what was said before"
     return None
+
+
+def _joined(word: str) -> list[str]:
+    """The word itself where it is light, else what hyphens and apostrophes join: "est-ce", "c'est"."""
+    plain = word.replace("’", "'")
+    return [plain] if plain in _LIGHT else regex.split("[-']", plain)
 
 
 def normalised(text: str) -> str:

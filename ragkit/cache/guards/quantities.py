@@ -134,7 +134,9 @@ _EXACT = (
     regex.compile(r"\b(?:\d{1,4}[/.]){2}\d{1,4}\b|\b\d{1,4}(?:-\d{1,4}){1,3}\b"),
     regex.compile(r"\b(?=[\p{L}\p{N}_]*\p{N})(?=[\p{L}\p{N}_]*\p{L})[\p{L}\p{N}_]+(?:[-_./:][\p{L}\p{N}]+)*\b"),
     regex.compile(r"\b\p{L}+[-_]\p{N}[\p{L}\p{N}]*(?:[-_.]\p{N}+)*\b|\b\p{L}{1,6}(?:-\p{N}+)+\b|\b\p{N}+\(\p{L}\)"),
-    regex.compile(r"\b\p{L}+(?:_\p{L}+)+\b|\b\p{Ll}+(?:\p{Lu}\p{Ll}+)+\b|\b\p{L}\w*(?:\.\p{L}\w*)+(?:\(\))?|\B--?\p{L}[\w-]+"),
+    regex.compile(
+        r"\b\p{L}+(?:_\p{L}+)+\b|\b\p{Ll}+(?:\p{Lu}\p{Ll}+)+\b|\b\p{L}\w*(?:\.\p{L}\w*)+(?:\(\)|/[^\s\"'<>]*)?|\B--?\p{L}[\w-]+"
+    ),
     regex.compile(r"\"[^\"\n]{1,80}\"|(?<![\w])'[^'\n]{2,80}'(?!\w)"),
 )
 _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g|ml|l|kb|mb|gb|tb|ms|h|min|mph|kw|w|lbs?|oz|ft)$")

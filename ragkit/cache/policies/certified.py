@@ -173,8 +173,7 @@ class Certified:
             # What the last block left over, less than one hit, is carried on; a quiet block does not pay for a busy one.
             self._allowed = min(self._allowed, 1.0) + float(rates[best]) * settings.block
             self._upper = float(uppers[best])
-        if best != self._region:
-            self._region, self._cusum = best, 0.0
+        self._region = best
         if self._counted > _MEMORY:
             fade = _MEMORY / self._counted
             self._seen, self._counted = self._seen * fade, float(_MEMORY)

@@ -127,7 +127,7 @@ def calibrate(
     """The lowest threshold whose upper bound on wrong hits is within the budget, or a refusal.
 
     ``scores`` ``(n,)`` and ``same`` ``(n,)`` are labelled pairs drawn as the cache will meet them: a request with its best
-    candidate, and whether the candidate's answer would have done. ``budget`` bounds wrong hits per pair ("request") or per hit
+    candidate, and whether the candidate's answer would have done. A score of -inf can never be served. ``budget`` bounds wrong hits per pair ("request") or per hit
     ("hit"), with probability 1 - ``alpha``. Thresholds are tested from high to low and the first failure ends the search,
     so that testing many costs nothing (fixed-sequence testing; Angelopoulos et al. 2021, arXiv 2110.01052); for "hit" the
     search starts where enough hits exist for a pass to be possible at all. A promise for traffic like the pairs, no other.
@@ -149,6 +149,8 @@ def calibrate(
     # A few hundred thresholds, chosen from the scores alone, are as good as all of them.
     places = np.unique(np.linspace(min(enough, len(values)) - 1, len(values) - 1, 400).astype(int))
     for threshold in dict.fromkeys(float(descending[place]) for place in places):
+        if not math.isfinite(threshold):
+            break
         hits = int((values >= threshold).sum())
         wrong = len(wrong_scores) - int(np.searchsorted(wrong_scores, threshold, "left"))
         upper = exact_upper(wrong, hits if per == "hit" else len(values), alpha=alpha)
