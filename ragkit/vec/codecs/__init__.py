@@ -12,6 +12,7 @@ from __future__ import annotations
 from ragkit.vec.codecs.bits import Binary, ResidualBinary
 from ragkit.vec.codecs.codec import Codec, Drift, FitRecord
 from ragkit.vec.codecs.codes import Codes, Found
+from ragkit.vec.codecs.graded import Graded
 from ragkit.vec.codecs.integers import Int2, Int4, Int8
 from ragkit.vec.codecs.pipeline import Pipeline, named
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32
@@ -30,6 +31,7 @@ __all__ = [
     "Float16",
     "Float32",
     "Found",
+    "Graded",
     "Int2",
     "Int4",
     "Int8",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -40,31 +40,43 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FittedRotation:
-    """``Rotation`` of ``dim`` dimensions."""
+    """``Rotation`` of neighbouring ``parts`` of the dimensions, each in itself."""
 
-    dim: int
+    parts: tuple[int, ...]
     seed: int
     kind = "rotation"
 
     @property
+    def dim(self) -> int:
+        return sum(self.parts)
+
+    @property
     def out(self) -> int:
-        return self.dim
+        return sum(self.parts)
 
     def forward(self, vectors: Vectors, /) -> Vectors:
-        return rotate(vectors, self.seed)
+        return self._each(rotate, vectors)
 
     def backward(self, vectors: Vectors, /) -> Vectors:
-        return rotate_back(vectors, self.seed)
+        return self._each(rotate_back, vectors)
+
+    def _each(self, turn: Callable[[Vectors, int], Vectors], vectors: Vectors) -> Vectors:
+        if len(self.parts) == 1:
+            return turn(vectors, self.seed)
+        return np.concatenate(
+            [turn(np.ascontiguousarray(part), self.seed) for part in np.split(vectors, np.cumsum(self.parts)[:-1], axis=1)],
+            axis=1,
+        )
 
     def ask(self, queries: Vectors, /) -> tuple[Vectors, Doubles]:
-        return rotate(queries, self.seed), np.zeros(len(queries))
+        return self.forward(queries), np.zeros(len(queries))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        return {"dim": self.dim, "seed": self.seed}, {}
+        return {"parts": list(self.parts), "seed": self.seed}, {}
 
     @classmethod
     def from_state(cls, settings: Mapping[str, Any], arrays: Arrays, /) -> Self:
-        return cls(settings["dim"], settings["seed"])
+        return cls(tuple(settings["parts"]), settings["seed"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def to_codes(values: Any, form: Format) -> Bytes:
     """
     fraction, least, _ = LAYOUTS[form]
     size = np.abs(np.asarray(values, np.float32))
-    exponent = np.maximum(np.frexp(size)[1] - 1, least)
+    exponent = np.where(size > 0, np.maximum(np.frexp(size)[1] - 1, least), least)
     # In units of the last place, so that rint rounds; a carry into the next exponent is a carry in the code as well.
     units = np.rint(np.ldexp(size, fraction - exponent)).astype(np.int32)
     codes = ((exponent - least) << fraction) + units

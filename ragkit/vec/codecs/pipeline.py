@@ -14,11 +14,12 @@ from ragkit.vec.codecs.arrays import Vectors, checked_vectors, halves
 from ragkit.vec.codecs.bits import Binary, ResidualBinary
 from ragkit.vec.codecs.codec import Codec, FitRecord, errors_of
 from ragkit.vec.codecs.fitted import Fitted
+from ragkit.vec.codecs.graded import Graded
 from ragkit.vec.codecs.integers import Int2, Int4, Int8
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32, Quantizer
 from ragkit.vec.codecs.steps import PCA, Center, Matryoshka, Rotation, Step, TruncatedSVD
 
-_QUANTIZERS = (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary)
+_QUANTIZERS = (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary, Graded)
 _STEPS = (TruncatedSVD, PCA, Matryoshka, Center, Rotation)
 _FEWEST = 20  # rows in each half, below which an error measured on one half says nothing
 
@@ -90,6 +91,7 @@ class Pipeline:
 _PART = re.compile(r"(svd|pca|first|residual)(\d+)")
 _WORDS: dict[str, Any] = {
     "rotated": Rotation(),
+    "banded": Rotation(banded=True),
     "centred": Center(),
     "float32": Float32(),
     "float16": Float16(),
@@ -101,6 +103,7 @@ _WORDS: dict[str, Any] = {
     "int8": Int8(),
     "int4": Int4(),
     "int2": Int2(),
+    "graded": Graded(),
     "binary": Binary(),
     "binary-unbiased": Binary(unbiased=True),
 }

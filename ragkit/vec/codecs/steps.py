@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ragkit.errors import InvalidInputError
 from ragkit.vec.codecs.arrays import Vectors, checked_whole, fixed_point, gram, mean
 from ragkit.vec.codecs.fitted import Fitted, FittedCenter, FittedCut, FittedProjection, FittedRotation
+from ragkit.vec.codecs.graded import bands
 
 
 class Step(Protocol):
@@ -26,9 +27,13 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Random axes, so that no dimension is larger than the others: what few-bit codes want. Costs no bytes."""
+    """Random axes, so that no dimension is larger than the others: what few-bit codes want. Costs no bytes.
+
+    ``banded`` turns each of the bands of ``Graded`` in itself.
+    """
 
     seed: int = 0
+    banded: bool = False
     learns = False
 
     def __post_init__(self) -> None:
@@ -36,10 +41,13 @@ class Rotation:
 
     @property
     def name(self) -> str:
-        return "rotated" if self.seed == 0 else f"rotated({self.seed})"
+        word = "banded" if self.banded else "rotated"
+        return word if self.seed == 0 else f"{word}({self.seed})"
 
     def fit(self, vectors: Vectors, /) -> tuple[Fitted, ...]:
-        return (FittedRotation(vectors.shape[1], self.seed),)
+        dim = vectors.shape[1]
+        kept = [size for size, _ in bands(dim)] if self.banded else [dim]
+        return (FittedRotation((*kept, dim - sum(kept)) if sum(kept) < dim else tuple(kept), self.seed),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from ragkit.errors import StoreCorruptError, StoreFormatError
 from ragkit.vec.codecs.bits import Binary, ResidualBinary
 from ragkit.vec.codecs.fitted import FITTED
+from ragkit.vec.codecs.graded import Graded
 from ragkit.vec.codecs.integers import Int2, Int4, Int8
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32, Quantizer
 
@@ -25,7 +26,9 @@ VERSION = 1
 _MAGIC = b"ragkit-codec"
 _HEAD = struct.Struct("<HI")
 _SUM = 16
-_QUANTIZERS: Mapping[str, Any] = {one.kind: one for one in (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary)}
+_QUANTIZERS: Mapping[str, Any] = {
+    one.kind: one for one in (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary, Graded)
+}
 
 
 def _described(codec: Codec) -> tuple[dict[str, Any], bytes]:
