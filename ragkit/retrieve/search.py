@@ -122,7 +122,9 @@ class _Search:
         # Fixed before any arithmetic, so that neither the arms' order nor their overlap can move a tie.
         rows.sort(key=lambda row: (row.chunk.doc_id, row.chunk.start, row.chunk.end, row.chunk.id))
         cosine, bm25 = self._cosines(rows), self._bm25(rows)
-        scored = Scored(cosine, _arm_ranks(rows, dense, cosine), bm25, _arm_ranks(rows, sparse, bm25))
+        numbers = {doc_id: number for number, doc_id in enumerate(dict.fromkeys(row.chunk.doc_id for row in rows))}
+        document = np.array([numbers[row.chunk.doc_id] for row in rows], dtype=np.int64)
+        scored = Scored(cosine, _arm_ranks(rows, dense, cosine), bm25, _arm_ranks(rows, sparse, bm25), document)
         return _Tier(rows, scored, len(dense) < limit and len(sparse) < limit)
 
     def _cosines(self, rows: Sequence[Candidate]) -> Floats:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ragkit.errors import InvalidInputError
 from ragkit.lexical import bm25_scores, term_stats
 from ragkit.retrieve import DEFAULT_FUSION, Convex, Rrf, search, search_many
+from ragkit.retrieve.fusion import Scored
 from ragkit.types import Chunk, Span, TermStats
 
 
@@ -216,8 +217,41 @@ def test_as_many_vectors_as_questions():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Convex(dense=1.5), lambda: Convex(normalize="max"), lambda: Rrf(c=-1), lambda: Rrf(dense=-0.1)]
+    "make",
+    [
+        lambda: Convex(dense=1.5),
+        lambda: Convex(normalize="max"),
+        lambda: Convex(document=-1),
+        lambda: Rrf(c=-1),
+        lambda: Rrf(dense=-0.1),
+    ],
 )
 def test_fusions_refuse_settings_out_of_range(make):
     with pytest.raises(InvalidInputError):
         make()
+
+
+@given(weight=st.floats(0, 2), seed=st.integers(0, 99))
+def test_a_document_lends_its_best_candidates_score_to_the_others(weight: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 9))
+    scored = Scored(
+        rng.uniform(-1, 1, n),
+        np.arange(1, n + 1),
+        np.round(rng.uniform(0, 9, n), 3),
+        np.arange(1, n + 1),
+        rng.integers(0, 4, n),
+    )
+    alone = Convex(document=0.0).fit(scored)(scored)
+    found = Convex(document=weight).fit(scored)(scored)
+    own = alone.dense + alone.bm25
+    best = np.array([own[scored.document == number].max() for number in scored.document])
+    np.testing.assert_allclose(found.dense + found.bm25, own + weight * best, atol=1e-9)
+
+
+def test_documents_of_one_chunk_keep_their_order_whatever_the_weight() -> None:
+    arms = MemoryArms([row(f"d{n}", [1.0, n / 7, (n * n) % 5], " ".join(["cat"] * (n % 4) + ["dog"] * n)) for n in range(12)])
+    query = {"query_vector": np.array([1, 0.5, 0.2], np.float32), "query_tokens": ["cat", "dog"], "k": 12}
+    plain = search(arms, **query, fusion=Convex(document=0.0))  # type: ignore[arg-type]
+    lent = search(arms, **query, fusion=Convex(document=0.5))  # type: ignore[arg-type]
+    assert [hit.chunk.id for hit in plain] == [hit.chunk.id for hit in lent]
