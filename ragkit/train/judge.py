@@ -18,6 +18,7 @@ JudgeMode = Literal["dense", "hybrid"]
 K = 10
 _DISCOUNT = 1 / np.log2(np.arange(2, K + 2))
 _RESAMPLES = 2000
+_BLOCK = 128
 
 
 def ndcg(
@@ -35,30 +36,33 @@ def ndcg(
     ``vectors`` are the chunks', ``asked`` the questions', unit rows. "hybrid" fuses the cosine with BM25 over the chunks'
     texts, among the best 100 of either, as an index does.
     """
-    return np.array([_one(corpus, questions, vectors, asked, row, mode, fusion) for row in rows])
+    chosen = np.fromiter(rows, np.int64)
+    values = np.zeros(len(chosen))
+    words = np.zeros(len(corpus.doc))
+    everything = np.arange(len(corpus.doc))
+    for first in range(0, len(chosen), _BLOCK):
+        block = chosen[first : first + _BLOCK]
+        for at, (row, all_cosines) in enumerate(zip(block, asked[block] @ vectors.T, strict=True), first):
+            scope = questions.scope[row]
+            pool = everything if scope < 0 else np.flatnonzero(corpus.doc == scope)
+            cosines = all_cosines[pool]
+            if mode == "dense":
+                best = pool[top_k(cosines, K)]
+            else:
+                matching, scores = questions.words[row]
+                words[matching] = scores
+                best = pool[_fused(cosines.astype(np.float64), words[pool], corpus.doc[pool], fusion)]
+                words[matching] = 0.0
+            hits = np.isin(best, questions.gold[row])
+            values[at] = (hits * _DISCOUNT[: len(best)]).sum() / _DISCOUNT[: min(K, len(questions.gold[row]))].sum()
+    return values
 
 
-def _one(
-    corpus: Corpus, questions: Questions, vectors: Vectors, asked: Vectors, row: int, mode: JudgeMode, fusion: Fusion
-) -> float:
-    scope = questions.scope[row]
-    pool = np.arange(len(corpus.doc)) if scope < 0 else np.flatnonzero(corpus.doc == scope)
-    cosines = (vectors if scope < 0 else vectors[pool]) @ asked[row]
-    if mode == "dense":
-        best = pool[top_k(cosines, K)]
-    else:
-        words = np.zeros(len(corpus.doc))
-        words[questions.words[row][0]] = questions.words[row][1]
-        best = pool[_fused(cosines.astype(np.float64), words[pool], fusion)]
-    hits = np.isin(best, questions.gold[row])
-    return float((hits * _DISCOUNT[: len(best)]).sum() / _DISCOUNT[: min(K, len(questions.gold[row]))].sum())
-
-
-def _fused(cosines: NDArray[np.float64], words: NDArray[np.float64], fusion: Fusion) -> Rows:
+def _fused(cosines: NDArray[np.float64], words: NDArray[np.float64], docs: Rows, fusion: Fusion) -> Rows:
     near, matching = top_k(cosines, DEFAULT_FETCH_K), top_k(words, DEFAULT_FETCH_K)
     matching = matching[words[matching] > 0]
     some = np.union1d(near, matching)
-    scored = Scored(cosines[some], _ranks(some, near, cosines), words[some], _ranks(some, matching, words))
+    scored = Scored(cosines[some], _ranks(some, near, cosines), words[some], _ranks(some, matching, words), docs[some])
     shares = fusion.fit(scored)(scored)
     return some[top_k(shares.dense + shares.bm25, K)]
 
