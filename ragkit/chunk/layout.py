@@ -46,7 +46,9 @@ def make_layout(
     contexts: tuple[tuple[int, str], ...] = (),
 ) -> Layout:
     """A Layout from ``{offset: strength}``, in any order; offsets at the ends of the text are left out."""
-    places = np.array(sorted(at for at in cuts if 0 < at < length), dtype=np.int64)
-    strengths = np.fromiter((cuts[int(at)] for at in places), dtype=np.int64, count=len(places))
+    places = np.fromiter(cuts.keys(), np.int64, len(cuts))
+    order = np.argsort(places)
+    order = order[(places[order] > 0) & (places[order] < length)]
+    places, strengths = places[order], np.fromiter(cuts.values(), np.int64, len(cuts))[order]
     spans = np.array(sorted(set(atoms)), dtype=np.int64) if atoms else _no_spans()
     return Layout(places, strengths, spans, sections, np.array(sorted(set(breaks or ())), dtype=np.int64), contexts)

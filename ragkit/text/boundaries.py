@@ -43,16 +43,23 @@ def line_cuts(text: str, start: int = 0, end: int | None = None) -> dict[int, in
     """``{offset: strength}`` after each run of line ends in ``text[start:end]``."""
     stop = len(text) if end is None else end
     cuts: dict[int, int] = {}
+    wrap, line = Strength.WRAP, Strength.LINE
     for match in _LINE_ENDS.finditer(text, start, stop):
         first, at = match.span()
+        if at - first == 1 and text[first] == "\n":
+            # Most line ends by far: one look at what follows decides.
+            following = text[at : at + 1] if at < stop else ""
+            lower = following.islower() or following in (" ", "\t")
+            cuts[at] = wrap if lower and _continues(text, first, at, stop) else line
+            continue
         run = match.group()
-        count = 1 if run in ("\n", "\r\n") else len(_LINE_END.findall(run))
+        count = 1 if run == "\r\n" else len(_LINE_END.findall(run))
         if count > 2 or "\x0c" in run:
             cuts[at] = Strength.PAGE
         elif count == 2:
             cuts[at] = Strength.PARAGRAPH
         else:
-            cuts[at] = Strength.WRAP if _continues(text, first, at, stop) else Strength.LINE
+            cuts[at] = wrap if _continues(text, first, at, stop) else line
     return cuts
 
 
@@ -67,13 +74,16 @@ def sentence_cuts(text: str, start: int = 0, end: int | None = None) -> dict[int
     """``{offset: Strength.SENTENCE}`` after each sentence of ``text[start:end]``, before the blank that follows it."""
     stop = len(text) if end is None else end
     cuts: dict[int, int] = {}
+    sentence = Strength.SENTENCE
     for match in _STOPS.finditer(text, start, stop):
-        first, after = match.span()
+        after = match.end()
         # A full stop of the Latin kind needs white space after it; the others end a sentence by themselves.
-        if text[first] not in _LATIN_STOPS or (
-            after < stop and text[after].isspace() and _ends_sentence(text, first, after, stop)
-        ):
-            cuts[after] = Strength.SENTENCE
+        if after < stop and text[after].isspace():
+            first = match.start()
+            if text[first] not in _LATIN_STOPS or _ends_sentence(text, first, after, stop):
+                cuts[after] = sentence
+        elif text[match.start()] not in _LATIN_STOPS:
+            cuts[after] = sentence
     return cuts
 
 
