@@ -16,6 +16,15 @@ from ragkit.langchain.embeddings import LangChainEmbedder, RagkitEmbeddings
 from ragkit.langchain.retriever import RagkitRetriever
 from ragkit.langchain.situator import ChatSituator
 from ragkit.langchain.splitter import RagkitTextSplitter
+from ragkit.langchain.transformer import RagkitDocumentTransformer
 from ragkit.langchain.vectorstore import RagkitVectorStore
 
-__all__ = ["ChatSituator", "LangChainEmbedder", "RagkitEmbeddings", "RagkitRetriever", "RagkitTextSplitter", "RagkitVectorStore"]
+__all__ = [
+    "ChatSituator",
+    "LangChainEmbedder",
+    "RagkitDocumentTransformer",
+    "RagkitEmbeddings",
+    "RagkitRetriever",
+    "RagkitTextSplitter",
+    "RagkitVectorStore",
+]

@@ -13,6 +13,8 @@ from ragkit.errors import InvalidInputError
 from ragkit.index import Index
 from ragkit.types import Chunk, Document, Hit
 
+_READ = ("source", "title", "media_type", "language")
+
 
 def to_ragkit(documents: Sequence[LangChainDocument], ids: Sequence[str | None] | None) -> list[Document]:
     """One ragkit Document each; the id is the one in ``ids``, else the document's own, else a new random one."""
@@ -24,8 +26,24 @@ def to_ragkit(documents: Sequence[LangChainDocument], ids: Sequence[str | None] 
     ]
 
 
-def from_chunks(index: Index, chunks: Sequence[Chunk]) -> list[LangChainDocument]:
-    """A chunk that is its whole document is that document again; any other is a part with its place."""
+def to_chunk(document: LangChainDocument) -> Document:
+    """The document as chunkers read it: of the metadata, which may hold what JSON cannot, only what they look at."""
+    known = {key: value for key in _READ if isinstance(value := document.metadata.get(key), str)}
+    return Document(document.page_content, id=document.id or "", metadata=known)
+
+
+def piece_of(document: LangChainDocument, chunk: Chunk, *, start_index: bool, context: bool) -> LangChainDocument:
+    """A chunk of the document, with a copy of its metadata and what the chunker found; an id where the document has one."""
+    metadata = copy.deepcopy(document.metadata) | dict(chunk.metadata)
+    if context and chunk.context:
+        metadata["context"] = chunk.context
+    if start_index:
+        metadata["start_index"] = chunk.start
+    return LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id if document.id else None)
+
+
+def from_chunks(index: Index, chunks: Sequence[Chunk], *, context: bool = False) -> list[LangChainDocument]:
+    """A chunk that is its whole document is that document again; any other is a part with its place, and its context if asked."""
     # Only a chunk at the very start can be all of its document, so only those need a look at the others.
     lengths = index.lengths({chunk.doc_id for chunk in chunks if chunk.start == 0})
     found = []
@@ -35,18 +53,20 @@ def from_chunks(index: Index, chunks: Sequence[Chunk]) -> list[LangChainDocument
             found.append(LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.doc_id))
             continue
         metadata |= {"doc_id": chunk.doc_id, "start_index": chunk.start, "end_index": chunk.end}
+        if context and chunk.context:
+            metadata["context"] = chunk.context
         found.append(LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id))
     return found
 
 
-def from_hits(index: Index, hits: Sequence[Hit]) -> list[LangChainDocument]:
+def from_hits(index: Index, hits: Sequence[Hit], *, context: bool = False) -> list[LangChainDocument]:
     """The documents or parts that a search found, in its order."""
-    return from_chunks(index, [hit.chunk for hit in hits])
+    return from_chunks(index, [hit.chunk for hit in hits], context=context)
 
 
-def wanted_chunks(index: Index, ids: Sequence[str]) -> list[LangChainDocument]:
+def wanted_chunks(index: Index, ids: Sequence[str], *, context: bool = False) -> list[LangChainDocument]:
     """The documents or parts with these chunk ids; unknown ids are left out."""
-    return from_chunks(index, index.get_chunks(ids))
+    return from_chunks(index, index.get_chunks(ids), context=context)
 
 
 def rebuilt(chunks: Sequence[Chunk]) -> LangChainDocument:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,10 +13,9 @@ from ragkit.chunk import RecursiveChunker
 from ragkit.chunk.separators import Separator
 from ragkit.chunk.sizes import Size
 from ragkit.errors import InvalidInputError
+from ragkit.langchain.documents import piece_of, to_chunk
 from ragkit.seams import Chunker
-from ragkit.types import Chunk, Document
-
-_READ = ("source", "title", "media_type", "language")
+from ragkit.types import Document
 
 
 class RagkitTextSplitter(TextSplitter):
@@ -63,8 +61,8 @@ class RagkitTextSplitter(TextSplitter):
     def lazy_split_documents(self, documents: Iterable[LangChainDocument]) -> Iterator[LangChainDocument]:
         """The pieces of each document, in order, while they are asked for; nothing is gathered."""
         for document in documents:
-            for chunk in self.chunker.stream([_readable(document)]):
-                yield self._piece(document, chunk)
+            for chunk in self.chunker.stream([to_chunk(document)]):
+                yield piece_of(document, chunk, start_index=self._add_start_index, context=True)
 
     async def asplit_text(self, text: str) -> list[str]:
         """``split_text`` in a worker thread."""
@@ -91,14 +89,6 @@ class RagkitTextSplitter(TextSplitter):
             for document in documents:
                 for piece in await run_in_executor(None, self.split_documents, [document]):
                     yield piece
-
-    def _piece(self, document: LangChainDocument, chunk: Chunk) -> LangChainDocument:
-        metadata = copy.deepcopy(document.metadata) | dict(chunk.metadata)
-        if chunk.context:
-            metadata["context"] = chunk.context
-        if self._add_start_index:
-            metadata["start_index"] = chunk.start
-        return LangChainDocument(page_content=chunk.text, metadata=metadata, id=chunk.id if document.id else None)
 
     @classmethod
     def from_tiktoken_encoder(  # type: ignore[override]
@@ -140,9 +130,3 @@ class RagkitTextSplitter(TextSplitter):
     ) -> RagkitTextSplitter:
         chunker = RecursiveChunker(size, overlap=overlap, tokenizer=tokenizer, separators=separators)
         return cls(chunker, add_start_index=add_start_index)
-
-
-def _readable(document: LangChainDocument) -> Document:
-    # Chunkers read nothing of the metadata but this, and LangChain's may hold what JSON cannot.
-    known = {key: value for key in _READ if isinstance(value := document.metadata.get(key), str)}
-    return Document(document.page_content, id=document.id or "", metadata=known)

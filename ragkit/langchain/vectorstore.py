@@ -37,12 +37,16 @@ class RagkitVectorStore(VectorStore):
     better. ``similarity_search_with_score`` gives the mode's own score; relevance scores, searches by vector and maximal
     marginal relevance are about vectors, so they use the dense arm whatever the mode.
 
+    The index's chunker may be a pipeline, ``RecursiveChunker() | Situate()`` or ``| Late()``: the context goes into the vectors, and
+    never into ``page_content``; with ``add_context`` parts have it in their metadata.
+
     Metadata must be JSON-like. A document without text has nothing to be found by: it is not stored, and a warning says so.
     """
 
-    def __init__(self, index: Index, *, mode: Mode = "hybrid") -> None:
+    def __init__(self, index: Index, *, mode: Mode = "hybrid", add_context: bool = False) -> None:
         self.index = index
         self.mode: Mode = mode
+        self.add_context = add_context
 
     @property
     def embeddings(self) -> Embeddings:
@@ -82,28 +86,28 @@ class RagkitVectorStore(VectorStore):
         found = []
         for one in ids:
             chunks = self.index.chunks_of(one)
-            found += [rebuilt(chunks)] if chunks else wanted_chunks(self.index, [one])
+            found += [rebuilt(chunks)] if chunks else wanted_chunks(self.index, [one], context=self.add_context)
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[LangChainDocument]:
         """The ``k`` best documents or parts. Options: ``filter`` or ``where``, ``mode``, ``fetch_k``."""
-        return from_hits(self.index, self._hits(query, k, kwargs))
+        return self._found(self._hits(query, k, kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[LangChainDocument, float]]:
         """``similarity_search`` with the mode's score: cosine (dense), BM25 (bm25) or the fused score (hybrid). Higher is better."""
         hits = self._hits(query, k, kwargs)
-        return [(document, hit.score) for document, hit in zip(from_hits(self.index, hits), hits, strict=True)]
+        return [(document, hit.score) for document, hit in zip(self._found(hits), hits, strict=True)]
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[LangChainDocument]:
         """The documents or parts nearest to a vector. Options: ``filter`` or ``where``."""
-        return from_hits(self.index, self._nearest(embedding, k, kwargs))
+        return self._found(self._nearest(embedding, k, kwargs))
 
     def similarity_search_with_score_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[tuple[LangChainDocument, float]]:
         """``similarity_search_by_vector`` with cosines. Higher is better."""
         hits = self._nearest(embedding, k, kwargs)
-        return [(document, hit.score) for document, hit in zip(from_hits(self.index, hits), hits, strict=True)]
+        return [(document, hit.score) for document, hit in zip(self._found(hits), hits, strict=True)]
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
@@ -121,7 +125,7 @@ class RagkitVectorStore(VectorStore):
         hits = self._nearest(embedding, fetch_k, kwargs)
         vectors = self.index.vectors([hit.chunk.id for hit in hits])
         chosen = maximal_marginal_relevance(np.asarray(embedding, np.float32), list(vectors), lambda_mult, k)
-        return from_hits(self.index, [hits[place] for place in chosen])
+        return self._found([hits[place] for place in chosen])
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
@@ -149,6 +153,7 @@ class RagkitVectorStore(VectorStore):
         name: str | None = None,
         chunker: Chunker | None = None,
         mode: Mode = "hybrid",
+        add_context: bool = False,
     ) -> RagkitVectorStore:
         """A store at ``path`` with these texts; ``from_documents`` takes the same options.
 
@@ -156,9 +161,12 @@ class RagkitVectorStore(VectorStore):
         database; it defaults to the object's ``model`` or ``model_name``.
         """
         embedder = embedding if isinstance(embedding, Embedder) else _embedder(embedding, name)
-        store = cls(Index(str(path), chunker=chunker, embedder=embedder), mode=mode)
+        store = cls(Index(str(path), chunker=chunker, embedder=embedder), mode=mode, add_context=add_context)
         store.add_texts(texts, metadatas, ids=ids)
         return store
+
+    def _found(self, hits: Sequence[Hit]) -> list[LangChainDocument]:
+        return from_hits(self.index, hits, context=self.add_context)
 
     def _hits(self, query: str, k: int, options: dict[str, Any]) -> list[Hit]:
         options = dict(options)

@@ -3,10 +3,19 @@
 from ragkit.langchain import (
     ChatSituator,
     LangChainEmbedder,
+    RagkitDocumentTransformer,
     RagkitEmbeddings,
     RagkitRetriever,
     RagkitTextSplitter,
     RagkitVectorStore,
 )
 
-__all__ = ["ChatSituator", "LangChainEmbedder", "RagkitEmbeddings", "RagkitRetriever", "RagkitTextSplitter", "RagkitVectorStore"]
+__all__ = [
+    "ChatSituator",
+    "LangChainEmbedder",
+    "RagkitDocumentTransformer",
+    "RagkitEmbeddings",
+    "RagkitRetriever",
+    "RagkitTextSplitter",
+    "RagkitVectorStore",
+]
