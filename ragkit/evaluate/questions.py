@@ -14,7 +14,7 @@ from ragkit.evaluate.collections import Collection, Query
 from ragkit.evaluate.metrics import CharSpan
 from ragkit.types import Document
 
-_NEAR = 200  # characters on either side of an answer that are compared with its question
+_NEAR = (60, 200)  # characters on either side of an answer that are compared with its question: first near, then wider
 _MANY = 50  # an answer that occurs more often than this says nothing about where it stands
 WORDS = re.compile(r"\w+")
 LEAST = 80  # characters; a shorter section or passage answers nothing
@@ -148,10 +148,10 @@ def locate(question: str, answer: str, documents: Sequence[Document]) -> _Found 
         return f"the answer {short(answer)!r} occurs {len(places)} times; give doc_id, start and end"
     asked = {word.lower() for word in WORDS.findall(question)}
 
-    def near(place: tuple[Document, int, int]) -> int:
+    def near(place: tuple[Document, int, int]) -> list[int]:
         one, start, end = place
-        around = one.text[max(0, start - _NEAR) : start] + " " + one.text[end : end + _NEAR]
-        return len(asked & {word.lower() for word in WORDS.findall(around)})
+        around = (one.text[max(0, start - reach) : start] + " " + one.text[end : end + reach] for reach in _NEAR)
+        return [len(asked & {word.lower() for word in WORDS.findall(some)}) for some in around]
 
     one, start, end = max(places, key=near)
     note = (
