@@ -9,10 +9,18 @@ from ragkit.seams import Tokenizer
 
 Keep = Literal["start", "end"]
 SEPARATOR = "\n"
+#: Words of more characters a token than this situate nothing; what lies farther off than that is not looked at.
+_WIDEST = 32
 
 
 def fit(text: str, room: int, tokenizer: Tokenizer, *, keep: Keep = "start") -> str:
-    """The longest run of whole words of ``text``, from its start or to its end, of at most ``room`` tokens."""
+    """The longest run of whole words of ``text``, from its start or to its end, of at most ``room`` tokens.
+
+    At most 32 characters a token are looked at, so that a text of one endless line costs no more than any other.
+    """
+    reach = _WIDEST * max(room, 0)
+    if len(text) > reach:
+        text = _from(text, len(text) - reach) if keep == "end" else _until(text, reach)
     text = text.strip()
     while text:
         count = tokenizer.count_batch([text])[0]
@@ -40,7 +48,7 @@ def fit_beside(parts: Sequence[tuple[str, Keep]], text: str, n_tokens: int, room
         line = part.strip()
         if not line:
             continue
-        cost = tokenizer.count_batch([line + SEPARATOR])[0]
+        cost = tokenizer.count_batch([line + SEPARATOR])[0] if len(line) <= _WIDEST * left else left + 1
         if cost > left:
             line = fit(line, left - tokenizer.count_batch([SEPARATOR])[0], tokenizer, keep=keep)
             if line:

@@ -102,7 +102,7 @@ class Situate:
     def __call__(self, document: Document, chunks: Sequence[Chunk], tokenizer: Tokenizer, /) -> list[Chunk]:
         """The chunks with their contexts."""
         written = self._written(document, chunks)
-        neighbours = _Neighbours(document.text) if self.before or self.after else None
+        neighbours = _Neighbours(document.text, 64 * self.max_tokens) if self.before or self.after else None
         summary = self._summary(document.text, tokenizer) if self.summary else ""
         situated: list[Chunk] = []
         for chunk, words in zip(chunks, written, strict=True):
@@ -163,22 +163,24 @@ def place(document: Document, chunk: Chunk) -> str:
 
 
 class _Neighbours:
-    """The sentences around a chunk."""
+    """The sentences around a chunk, at most ``reach`` characters on either side."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, reach: int) -> None:
+        self._text, self._reach = text, reach
         cuts = prose_cuts(text)
         self._cuts = [0, *sorted(at for at, strength in cuts.items() if strength >= Strength.SENTENCE), len(text)]
 
     def before(self, chunk: Chunk, count: int) -> str:
         at = bisect_left(self._cuts, chunk.start)
-        return self._text[self._cuts[max(0, at - count)] : chunk.start].strip() if count else ""
+        first = max(self._cuts[max(0, at - count)], chunk.start - self._reach)
+        return self._text[first : chunk.start].strip() if count else ""
 
     def after(self, chunk: Chunk, count: int) -> str:
         at = bisect_left(self._cuts, chunk.end)
         if at < len(self._cuts) and self._cuts[at] == chunk.end:
             at += 1
-        return self._text[chunk.end : self._cuts[min(len(self._cuts), at + count) - 1]].strip() if count else ""
+        last = min(self._cuts[min(len(self._cuts), at + count) - 1], chunk.end + self._reach)
+        return self._text[chunk.end : last].strip() if count else ""
 
 
 def _sentences(text: str) -> list[str]:

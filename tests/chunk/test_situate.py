@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -185,3 +186,16 @@ def test_an_edit_far_away_changes_no_context() -> None:
     before = {(c.text, c.context) for c in chunker(Document(text, id="d"))}
     after = {(c.text, c.context) for c in chunker(Document("A new beginning. " + text, id="d"))}
     assert len(after - before) <= 3
+
+
+def test_endless_sentences_cost_no_more_than_others() -> None:
+    """One sentence as long as the document is before every chunk of it, and must not be counted for each."""
+    seconds = []
+    for size in (40_000, 160_000):
+        document = Document("word " * (size // 5))
+        chunker = RecursiveChunker(64, tokenizer="words") | Situate(title=False, before=2, after=2, max_tokens=20)
+        begun = time.process_time()
+        chunks = chunker(document)
+        seconds.append(time.process_time() - begun)
+        assert all(chunk.context for chunk in chunks)
+    assert seconds[1] < 9 * seconds[0]
