@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_adapter(secret: Secret, report: ContextRep
     again.save(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     calls = base.embedder.calls
-    read_corpus(documents, from_recipe(report.chunker), base)
+    read_corpus(documents, from_recipe(report.chunker).bind(base.tokenizer, window=base.card.window), base)
     assert base.embedder.calls == calls, "a second run reads nothing again"
 
 
