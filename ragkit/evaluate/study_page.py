@@ -160,7 +160,7 @@ details { margin: 8px 0; }
 summary { cursor: pointer; font-weight: 600; padding: 4px 0; }
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 5px 7px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child { text-align: left; white-space: normal; min-width: 150px; }
 tbody th { font-weight: 500; }
 thead th { color: var(--dim); font-weight: 500; }

@@ -51,12 +51,15 @@ def plots(report: StudyReport) -> list[tuple[str, str]]:
         import matplotlib
     except ImportError as error:
         raise MissingDependencyError("Pictures of a study need matplotlib: install the extra 'study'.") from error
+    by_size = "Quality by the size of a chunk, at each number of returned tokens."
+    if not report.judged.startswith(("passage", "document")):
+        by_size += f" nDCG@{report.k} looks at {report.k} chunks whatever their size, so it favours large ones: compare it within a size."
     made: list[tuple[str, str]] = []
     with matplotlib.rc_context(_STYLE):
         for place, (caption, draw) in enumerate(
             (
                 ("Quality at equal returned tokens. Bands are 95 % intervals.", _against_tokens),
-                ("Quality by the size of a chunk, at each number of returned tokens.", _against_size),
+                (by_size, _against_size),
                 ("Quality against what it costs: time to embed, and bytes of vectors and texts.", _against_cost),
                 ("Question by question: how often, and by how much, one recipe finds more than another.", _by_question),
             )

@@ -125,7 +125,10 @@ class StudyReport:
                     f"{(one.vector_bytes + one.text_bytes) / 1e6:.1f}",
                 ]
             )
-        return ["recipe", *names, "against plain", "chunks", "embed s", "MB"], rows
+        header = ["recipe", *names, "against plain", "chunks", "embed s", "MB"]
+        if not any(row[-4] for row in rows):
+            header, rows = [*header[:-4], *header[-3:]], [[*row[:-4], *row[-3:]] for row in rows]
+        return header, rows
 
 
 def cell(value: Estimate, *, narrow: bool = False) -> str:
