@@ -35,6 +35,20 @@ def test_langchain_rag(tmp_path: Path) -> None:
     assert "Answer: After 30 seconds [net.md:1]." in printed
 
 
+def test_late_chunking(tmp_path: Path) -> None:
+    printed = run("late_chunking.py", cwd=tmp_path)
+    alone, late = printed.split("half late:")
+    assert "Its population is about 3.9 million." in alone or "capital of Spain" in alone
+    assert "[madrid] Its population is about 3.3 million." in late
+
+
+def test_situated_context(tmp_path: Path) -> None:
+    printed = run("situated_context.py", cwd=tmp_path)
+    assert printed.startswith("3 calls, about ")
+    assert "1. They fell in the north.\n   read with: ACME annual report | From the regional part" in printed
+    assert "No words for characters 77 to 111 of report: refusal" in printed
+
+
 def test_every_example_is_run() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     assert all(f'run("{example.name}"' in here for example in EXAMPLES.glob("*.py"))
