@@ -10,6 +10,7 @@ import typer
 
 from ragkit.cli.chunking import write_page
 from ragkit.cli.output import INTERRUPTED, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.studying_codecs import codecs
 from ragkit.errors import InvalidInputError, MissingDependencyError
 from ragkit.weights import DEFAULT_MODEL
 
@@ -44,6 +45,9 @@ Window = Annotated[
     typer.Option("--window", min=8, help="Let the model read so many tokens, up to its position table.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="For everything left to chance.")]
+
+
+study.command(epilog="Example: ragkit study codecs kb.lance --html codecs.html --png codecs.png")(codecs)
 
 
 @study.command(

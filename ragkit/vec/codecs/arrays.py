@@ -21,7 +21,7 @@ Places = NDArray[np.int64]
 
 SMALLEST, LARGEST = 1e-18, 1e18
 _BITS = 26  # of each factor: |x . p| <= |x||p| <= 2^52 for every partial sum, by Cauchy and Schwarz
-_GRAM_BITS = 20  # of an entry: 8192 products of 40 bits stay below 2^53, and int64 adds 2^23 rows of them
+_GRAM_BITS = 20  # of an entry: 8192 products of 40 bits stay below 2^53, and int64 adds 2^22 rows of them
 _GRAM_ROWS = 8192
 BLOCK = 1024
 
@@ -69,7 +69,7 @@ def row_dots(left: Any, right: Any) -> Doubles:
     return total
 
 
-def _power_above(values: Doubles) -> Doubles:
+def _power_above(values: Any) -> Any:
     """The power of two just above each value; 1 for 0."""
     return np.ldexp(1.0, np.frexp(values)[1])
 
@@ -95,16 +95,17 @@ def project(vectors: Any, whole: NDArray[np.int32]) -> Doubles:
 def gram(vectors: Doubles) -> Doubles:
     """``vectors.T @ vectors``, the same for every order of the rows, each entry rounded to 20 bits of the largest.
 
-    Raises InvalidInputError beyond 8,388,608 rows: fit on a sample.
+    Raises InvalidInputError beyond 4,194,304 rows: fit on a sample.
     """
-    if len(vectors) > 2**23:
-        raise InvalidInputError(f"{len(vectors):,} rows to fit on; at most 8,388,608 are possible. Fit on a sample.")
+    if len(vectors) > 2**22:
+        raise InvalidInputError(f"{len(vectors):,} rows to fit on; at most 4,194,304 are possible. Fit on a sample.")
     bound = float(_power_above(np.abs(vectors).max(initial=0)))
     total = np.zeros((vectors.shape[1],) * 2, np.int64)
     for at in range(0, len(vectors), _GRAM_ROWS):
         part = np.rint(np.ldexp(vectors[at : at + _GRAM_ROWS] / bound, _GRAM_BITS))
         total += np.matmul(part.T, part).astype(np.int64)
-    return total * (bound * bound * 2.0 ** (-2 * _GRAM_BITS))
+    found: Doubles = np.multiply(total, bound * bound * 2.0 ** (-2 * _GRAM_BITS), dtype=np.float64)
+    return found
 
 
 def mean(vectors: Vectors) -> Vectors:
@@ -122,4 +123,5 @@ def halves(vectors: Vectors) -> NDArray[np.bool_]:
     mixed = (words * factors).sum(axis=1, dtype=np.uint64)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return (mixed >> np.uint64(63)).astype(np.bool_)
+    side: NDArray[np.bool_] = (mixed >> np.uint64(63)).astype(np.bool_)
+    return side

@@ -17,7 +17,7 @@ from ragkit.vec.codecs.fitted import Fitted
 from ragkit.vec.codecs.quantizers import Quantizer
 from ragkit.vec.rank import top_k
 
-_BLOCK = 512  # rows unpacked at once: they stay in the processor's cache until they are multiplied
+_BLOCK = 1024  # rows unpacked at once: they stay in the processor's cache until they are multiplied
 _SCORES = 1 << 24  # scores held at once
 _SPARE = 16  # rows beyond k that are scored once more, exactly
 
@@ -210,7 +210,8 @@ class Codec:
         values = self.quantizer.values(rows, self._inner)[:, : self._inner]
         scores = row_dots(values, queries[query])
         factors = self.quantizer.factors(rows, self._inner)
-        return (scores if factors is None else scores * factors) + added[query]
+        found: Doubles = (scores if factors is None else scores * factors) + added[query]
+        return found
 
 
 def best(candidates: list[Places], k: int, exact: Callable[[int, Places], Doubles]) -> Found:

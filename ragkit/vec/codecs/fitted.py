@@ -18,9 +18,14 @@ Arrays = Mapping[str, NDArray[Any]]
 class Fitted(Protocol):
     """A step fitted to ``dim`` dimensions; ``out`` is how many leave it."""
 
-    kind: str
-    dim: int
-    out: int
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def out(self) -> int: ...
 
     def forward(self, vectors: Vectors, /) -> Vectors: ...
 

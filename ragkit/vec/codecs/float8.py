@@ -53,7 +53,8 @@ def to_codes(values: Any, form: Format) -> Bytes:
     # In units of the last place, so that rint rounds; a carry into the next exponent is a carry in the code as well.
     units = np.rint(np.ldexp(size, fraction - exponent)).astype(np.int32)
     codes = ((exponent - least) << fraction) + units
-    return (codes + np.where(np.signbit(values), 128, 0)).astype(np.uint8)
+    found: Bytes = (codes + np.where(np.signbit(values), 128, 0)).astype(np.uint8)
+    return found
 
 
 def overflows(values: Any, form: Format) -> Any:

@@ -125,7 +125,7 @@ class Int2:
         np.put_along_axis(outer, order, (np.arange(dim) <= best[:, None]).astype(np.uint8), axis=1)
         codes = np.where(np.signbit(vectors), 1 - outer, 2 + outer).astype(np.uint8)
         codes = np.pad(codes, ((0, 0), (0, -dim % 4)))
-        packed = codes[:, 0::4] | codes[:, 1::4] << 2 | codes[:, 2::4] << 4 | codes[:, 3::4] << 6
+        packed: Any = codes[:, 0::4] | codes[:, 1::4] << 2 | codes[:, 2::4] << 4 | codes[:, 3::4] << 6
         return stack(packed, unbiased(vectors, size, dots[np.arange(n), best], peak))
 
     def values(self, rows: Bytes, dim: int, /) -> Vectors:
@@ -145,7 +145,8 @@ def unbiased(vectors: Vectors, rows: Any, dots: Any, peak: Vectors) -> Vectors:
 
 def _nibbles(codes: Any) -> Bytes:
     whole = np.pad(codes + 8, ((0, 0), (0, codes.shape[1] % 2))).astype(np.uint8)
-    return whole[:, 0::2] | whole[:, 1::2] << 4
+    packed: Any = whole[:, 0::2] | whole[:, 1::2] << 4
+    return np.asarray(packed, np.uint8)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ from ragkit.vec.codecs.float8 import LAYOUTS, Format, overflows, table, to_codes
 class Quantizer(Protocol):
     """A frozen dataclass of JSON values. A row is its codes, then its factors as little-endian float32."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
 
     @property
     def name(self) -> str: ...

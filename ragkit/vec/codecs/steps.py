@@ -17,7 +17,8 @@ from ragkit.vec.codecs.graded import bands
 class Step(Protocol):
     """A setting; ``learns`` says whether ``fit`` looks at the vectors."""
 
-    learns: bool
+    @property
+    def learns(self) -> bool: ...
 
     @property
     def name(self) -> str: ...

@@ -36,7 +36,9 @@ def _described(codec: Codec) -> tuple[dict[str, Any], bytes]:
     steps, data = [], []
     for step in codec.steps:
         settings, arrays = step.state()
-        shapes = [[name, array.dtype.newbyteorder("<").str, list(array.shape)] for name, array in sorted(arrays.items())]
+        shapes: list[Any] = [
+            [name, array.dtype.newbyteorder("<").str, list(array.shape)] for name, array in sorted(arrays.items())
+        ]
         steps.append({"kind": step.kind, "settings": settings, "arrays": shapes})
         data += [np.ascontiguousarray(arrays[name], dtype).tobytes() for name, dtype, _ in shapes]
     quantizer = {"kind": codec.quantizer.kind, "settings": asdict(codec.quantizer)}  # type: ignore[call-overload]

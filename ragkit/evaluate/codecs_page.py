@@ -1,0 +1,96 @@
+"""The picture of quality against bytes, alone as PNG, or on a page with the table. No network."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING
+
+from ragkit.errors import MissingDependencyError
+from ragkit.evaluate.codecs import CodecOutcome, CodecReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FRONT, _REST = "#1f5fa8", "#8a8f98"
+
+
+def codec_picture(report: CodecReport) -> bytes:
+    """The picture as PNG. Raises MissingDependencyError without matplotlib (extra ``study``)."""
+    out = BytesIO()
+    _figure(report).savefig(out, format="png", dpi=150, metadata={"Software": None})
+    return out.getvalue()
+
+
+def codec_page(report: CodecReport) -> str:
+    """One HTML page: the Pareto set in words, the picture, the table."""
+    drawn = StringIO()
+    _figure(report).savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    svg = re.sub(r"^.*?<svg", "<svg role='img' aria-label='quality against bytes'", drawn.getvalue(), count=1, flags=re.DOTALL)
+    header, rows = report.table()
+    head = "".join(f"<th scope='col'>{escape(one)}</th>" for one in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(one)}</td>" for one in row) + "</tr>" for row in rows)
+    said = "".join(f"<li>{escape(one)}</li>" for one in report.sentences())
+    left = "".join(f"<li>{escape(one.name)}: {escape(one.left_out)}</li>" for one in report.outcomes if one.left_out)
+    asked = "vectors asking for their neighbours" if report.made_queries else "questions"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Codecs: {escape(report.source)}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1c1f24; background: #fff }}
+svg {{ width: 100%; height: auto }} table {{ border-collapse: collapse }} td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #dde; text-align: right }}
+td:first-child, th:first-child {{ text-align: left }} .wide {{ overflow-x: auto }}
+</style></head><body>
+<h1>Quality against bytes: {escape(report.source)}</h1>
+<p>{report.rows:,} vectors of {report.dim} dimensions, {report.queries:,} {asked}, model {escape(report.model)}. Codecs that no other beats, the fewest
+bytes in memory first:</p>
+<ul>{said}</ul>
+{svg}
+<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<p>Differences are to float32, question by question, with 95 % bootstrap intervals. "error" is the squared length that is lost.</p>
+{f"<h2>Not measured</h2><ul>{left}</ul>" if left else ""}
+</body></html>
+"""
+
+
+def _figure(report: CodecReport) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("Pictures of codecs need matplotlib: install the extra 'study'.") from error
+    shown = [one for one in report.outcomes if not one.left_out]
+    judged = any(one.ndcg is not None for one in shown)
+    figure = Figure(figsize=(13 if judged else 8, 6.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
+    _panel(axes[0], report, [(one, 100 * one.overlap.mean) for one in shown if one.overlap], f"same top {report.k} as float32, %")
+    if judged:
+        _panel(axes[1], report, [(one, one.ndcg) for one in shown if one.ndcg is not None], f"nDCG@{report.k}")
+    figure.suptitle(f"{report.source}: {report.rows:,} vectors, {report.dim} dimensions", fontsize=11)
+    return figure
+
+
+def _panel(axes: Axes, report: CodecReport, points: list[tuple[CodecOutcome, float]], label: str) -> None:
+    front = sorted((one.hot, value) for one, value in points if one.pareto)
+    axes.plot([x for x, _ in front], [y for _, y in front], color=_FRONT, linewidth=1, alpha=0.5, zorder=1)
+    for place, (one, value) in enumerate(sorted(points, key=lambda pair: (pair[0].hot, pair[1]))):
+        colour = _FRONT if one.pareto else _REST
+        axes.scatter([one.hot], [value], color=colour, marker="D" if one.cold else "o", s=34, zorder=2)
+        below = place % 2
+        axes.annotate(
+            one.name,
+            (one.hot, value),
+            xytext=(4, -11 if below else 5),
+            textcoords="offset points",
+            fontsize=7,
+            color=colour,
+        )
+    axes.set_xscale("log", base=2)
+    ticks = [4 * report.dim // 2**step for step in range(6)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.margins(x=0.12, y=0.08)
+    axes.set_xlabel("bytes of a vector in memory (diamonds: more on disk)")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.25)
