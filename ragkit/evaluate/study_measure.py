@@ -13,6 +13,7 @@ from ragkit.errors import InvalidInputError
 from ragkit.evaluate.collections import Collection, Query
 from ragkit.evaluate.metrics import CharSpan, Returned, rank_metrics, span_metrics
 
+_DIGITS = 6  # of a metric: more would only make files longer
 DEPTH = 100  # chunks looked at for nDCG, as in ``evaluate``
 Ints = NDArray[np.int64]
 
@@ -82,6 +83,11 @@ class Places:
     end: Ints
     tokens: Ints
 
+    @property
+    def owners(self) -> Ints:
+        """For each row the place of its document in ``documents``."""
+        return np.repeat(np.arange(len(self.documents)), np.diff(self.bounds))
+
     def scope(self, doc_id: str | None) -> slice:
         """The rows of one document, or of all."""
         if doc_id is None:
@@ -94,7 +100,7 @@ class Places:
 
 def measure(found: Sequence[Ints], gold: Gold, made: Places, *, k: int, budgets: Sequence[int]) -> dict[str, list[float]]:
     """One value per question and metric; ``found`` are the rows returned for each question, best first."""
-    owners = np.repeat(np.arange(len(made.documents)), np.diff(made.bounds))
+    owners = made.owners
     qrels: dict[str, dict[str, int]] = {}
     run: dict[str, list[str]] = {}
     values: dict[str, list[float]] = {}
@@ -114,7 +120,8 @@ def measure(found: Sequence[Ints], gold: Gold, made: Places, *, k: int, budgets:
         for name, value in _at_budgets(query, rows, gold, made, owners, budgets):
             values.setdefault(name, []).append(value)
     ranked = rank_metrics(qrels, run, k=k)[f"nDCG@{k}"]
-    return {f"nDCG@{k}": [ranked.get(query.id, 0.0) for query in gold.queries], **values}
+    values = {f"nDCG@{k}": [ranked.get(query.id, 0.0) for query in gold.queries], **values}
+    return {name: [round(value, _DIGITS) for value in some] for name, some in values.items()}
 
 
 def _at_budgets(

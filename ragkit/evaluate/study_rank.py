@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ragkit.vec import order, ranks, top_k
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _AT_ONCE = 32
+_SLACK = 16  # candidates more than asked for, so that rounding loses none
 
 
 class _Frequencies(dict[str, int]):
@@ -96,7 +97,19 @@ class Ranker:
         self, vector: Vectors, words: Sequence[str], modes: Sequence[Mode], *, scope: slice, least: int, budget: int
     ) -> dict[Mode, Rows]:
         """The best rows of ``scope`` in every mode: at least ``least`` and ``budget`` tokens of them, where there are as many."""
-        cosine = np.clip(np.round(self._vectors[scope].astype(np.float64) @ vector.astype(np.float64), 12), -1.0, 1.0)
+        matrix, exact = self._vectors[scope], vector.astype(np.float64)
+        rough = matrix @ vector
+
+        def cosines(rows: Rows) -> Floats:
+            close: Floats = np.clip(np.round(matrix[rows].astype(np.float64) @ exact, 12), -1.0, 1.0)
+            return close
+
+        def nearest(limit: int) -> Rows:
+            # Single precision finds them, double precision ranks them.
+            rows = np.sort(top_k(rough, limit + _SLACK))
+            best: Rows = rows[order(cosines(rows))[:limit]]
+            return best
+
         bm25 = np.zeros(len(self._tokens))
         held = np.zeros(len(self._tokens), dtype=bool)
         for word in words:
@@ -109,37 +122,37 @@ class Ranker:
         lexical = np.where(held, bm25, -np.inf)
         tokens = self._tokens[scope]
         found: dict[Mode, Rows] = {}
+        n_held = int(held.sum())
         for mode in modes:
             if mode == "hybrid":
-                documents = self._documents[scope]
-                rows = self._fused(cosine, bm25, lexical, int(held.sum()), tokens, documents, least=least, budget=budget)
+                rows = self._fused(
+                    nearest, cosines, bm25, lexical, n_held, tokens, self._documents[scope], least=least, budget=budget
+                )
+            elif mode == "dense":
+                rows = _enough(nearest, len(tokens), tokens, least=least, budget=budget)
             else:
-                scores, most = (cosine, len(tokens)) if mode == "dense" else (lexical, int(held.sum()))
-                limit = min(most, least)
-                rows = top_k(scores, limit)
-                while limit < most and int(tokens[rows].sum()) < budget:
-                    limit = min(most, limit * 2)
-                    rows = top_k(scores, limit)
+                rows = _enough(lambda limit: top_k(lexical, limit), n_held, tokens, least=least, budget=budget)
             found[mode] = rows + scope.start
         return found
 
     def _fused(
         self,
-        cosine: Floats,
+        nearest: Callable[[int], Rows],
+        cosines: Callable[[Rows], Floats],
         bm25: Floats,
         lexical: Floats,
         n_held: int,
         tokens: Rows,
-        documents: Rows,
+        owners: Rows,
         *,
         least: int,
         budget: int,
     ) -> Rows:
         limit, formula, hits = self._fetch_k, None, np.zeros(0, np.int64)
         while True:
-            dense, sparse = top_k(cosine, limit), top_k(lexical, min(limit, n_held))
+            dense, sparse = nearest(limit), top_k(lexical, min(limit, n_held))
             rows = np.union1d(dense, sparse)
-            scored = Scored(cosine[rows], _ranks(rows, dense), bm25[rows], _ranks(rows, sparse), documents[rows])
+            scored = Scored(cosines(rows), _ranks(rows, dense), bm25[rows], _ranks(rows, sparse), owners[rows])
             formula = formula or self._fusion.fit(scored)
             shares = formula(scored)
             ranked = rows[order(shares.dense + shares.bm25)]
@@ -147,6 +160,16 @@ class Ranker:
             if len(hits) >= len(tokens) or (len(hits) >= least and int(tokens[hits].sum()) >= budget):
                 return hits
             limit *= 2
+
+
+def _enough(best: Callable[[int], Rows], most: int, tokens: Rows, *, least: int, budget: int) -> Rows:
+    """The best rows: ``least``, and more while they have fewer tokens than ``budget`` and there are more than these."""
+    limit = min(most, least)
+    rows = best(limit)
+    while limit < most and int(tokens[rows].sum()) < budget:
+        limit = min(most, limit * 2)
+        rows = best(limit)
+    return rows
 
 
 def _ranks(rows: Rows, found: Rows) -> NDArray[np.int64]:

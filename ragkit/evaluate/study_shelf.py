@@ -34,7 +34,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """What a chunker made of documents, and what it cost; ``from_cache`` is the share of vectors that a cache had."""
+    """What a chunker made of documents, and what it cost; ``from_cache`` is the share of vectors that a cache had
+    before, not counting texts that occur twice."""
 
     places: Places
     ranker: Ranker
@@ -58,7 +59,8 @@ class Shelf:
 
 def fill(chunker: Chunker, documents: Sequence[Document], embedder: Embedder, asked: set[str], settings: Settings) -> Shelf:
     """Cut and embed ``documents``, and note where the words in ``asked`` occur; texts are not kept."""
-    postings, known = Postings(asked), _hits(embedder)
+    postings, known = Postings(asked), _known(embedder)
+    distinct: set[int] = set()
     names: list[str] = []
     bounds, starts, ends, tokens = [0], [], [], []
     vectors: list[Vectors] = []
@@ -76,6 +78,7 @@ def fill(chunker: Chunker, documents: Sequence[Document], embedder: Embedder, as
                 ends.append(chunk.end)
                 tokens.append(chunk.n_tokens)
                 text_bytes += len((chunk.text + chunk.context).encode("utf-8", "surrogatepass"))
+                distinct.add(hash((chunk.text, chunk.context)))
                 postings.add(settings.analyzer.tokens(_searchable(chunk)))
             names.append(document.id)
             bounds.append(len(tokens))
@@ -96,12 +99,21 @@ def fill(chunker: Chunker, documents: Sequence[Document], embedder: Embedder, as
         vector_bytes=matrix.nbytes,
         text_bytes=text_bytes,
         seconds=seconds,
-        from_cache=(_hits(embedder) - known) / len(tokens),
+        from_cache=_share(known, _known(embedder)) - (1 - len(distinct) / len(tokens)),
     )
 
 
-def _hits(embedder: Embedder) -> int:
-    return embedder.stats().hits if isinstance(embedder, CachedEmbedder) else 0
+def _known(embedder: Embedder) -> tuple[int, int]:
+    """Vectors that a cache had so far, and all it was asked for; a text that occurs twice in one call counts as had."""
+    if not isinstance(embedder, CachedEmbedder):
+        return 0, 0
+    stats = embedder.stats()
+    return stats.hits, stats.hits + stats.misses
+
+
+def _share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    hits, asked = after[0] - before[0], after[1] - before[1]
+    return hits / asked if asked else 0.0
 
 
 def _searchable(chunk: Chunk) -> str:
