@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragkit.embed.adapted import mix, unit
 from ragkit.embed.adapter import Shares
 from ragkit.errors import MissingDependencyError
 from ragkit.seams import Vectors
 from ragkit.train.corpus import Corpus, Questions, Rows
-from ragkit.train.judge import JudgeMode, ndcg
+from ragkit.train.judge import JudgeMode, signal, surely
+
+Floats = NDArray[np.float64]
 
 MIXES = (
     Shares(),
@@ -72,7 +75,7 @@ def whitener(vectors: Vectors, exponent: float) -> Vectors:
 
 
 def choose_start(corpus: Corpus, questions: Questions, *, docs: Rows, rows: Rows, mode: JudgeMode, seed: int) -> Start:
-    """The mix and whitening with the best nDCG@10 on these documents' questions; an earlier one wins ties.
+    """The mix and whitening that do best on these documents' questions, plain unless they beat it by a standard error.
 
     The document's mean is left out unless every chunk's encoding gives it a weight: an index has to know of it.
     """
@@ -80,17 +83,16 @@ def choose_start(corpus: Corpus, questions: Questions, *, docs: Rows, rows: Rows
     mixes = [shares for shares in MIXES if weighted or not shares.document]
     some = np.sort(np.random.default_rng(seed).permutation(rows)[:_CHOOSERS])
     inside = np.isin(corpus.doc, docs)
-    best: tuple[float, Start] | None = None
+    tried: list[tuple[Start, Floats]] = []
     for exponent in WHITENING:
         matrix = whitener(corpus.read[inside, 0], exponent)
         asked = unit(questions.vectors @ matrix)
         for shares in mixes:
             start = Start(shares=shares, whitening=exponent, matrix=matrix)
-            score = float(ndcg(corpus, questions, start.vectors(corpus), asked, rows=some, mode=mode).mean())
-            if best is None or score > best[0] + 1e-9:
-                best = (score, start)
-    assert best is not None
-    return best[1]
+            tried.append((start, signal(corpus, questions, start.vectors(corpus), asked, rows=some, mode=mode)))
+    plain = tried[0]
+    best = max(tried, key=lambda one: float(one[1].mean()))
+    return best[0] if surely(best[1], plain[1]) else plain[0]
 
 
 def fit(
@@ -110,8 +112,8 @@ def fit(
 
     The loss is softmax cross entropy of the gold chunks among all chunks of the documents (at most 2048 a step, those of the
     questions' own documents first: in-sequence negatives, as InSeNT, 2505.24782), over the sum of both readings, as SitEmb
-    (2508.01959). AdamW pulls towards the start. With questions ``watched`` the best state on them is kept, the start
-    included; without, the last. Raises MissingDependencyError without torch.
+    (2508.01959). AdamW pulls towards the start. With questions ``watched`` the best state on them is kept if it
+    beats the start by a standard error, else the start; without, the last. Raises MissingDependencyError without torch.
     """
     try:
         import torch
@@ -125,12 +127,14 @@ def fit(
     normalise = torch.nn.functional.normalize
     kept = [turn.detach().clone() for turn in turns]
     best, kept_at, waited = -1.0, 0, 0
+    values: dict[int, Floats] = {}
     pool = _Pool(corpus, questions, docs, rng)
     for step in range(steps + 1):
         if len(watched) and step % _EVERY == 0:
             with torch.no_grad():
                 found = [normalise(x + x @ turn, dim=1).numpy() for x, turn in zip((chunks, asked), turns, strict=True)]
-            score = float(ndcg(corpus, questions, found[0], found[1], rows=watched, mode=mode).mean())
+            values[step] = signal(corpus, questions, found[0], found[1], rows=watched, mode=mode)
+            score = float(values[step].mean())
             waited = 0 if score > best + 1e-9 else waited + 1
             if not waited:
                 best, kept_at, kept = score, step, [turn.detach().clone() for turn in turns]
@@ -150,6 +154,8 @@ def fit(
         _warm(optimiser, step)
         optimiser.step()
         after()
+    if kept_at and not surely(values[kept_at], values[0]):
+        kept, kept_at = [torch.zeros(dim, dim) for _ in range(2)], 0
     if not len(watched):
         kept, kept_at = [turn.detach() for turn in turns], steps
     matrices = [start.matrix + start.matrix @ turn.numpy() for turn in kept]

@@ -74,6 +74,25 @@ def _ranks(some: Rows, returned: Rows, scores: NDArray[np.float64]) -> Rows:
     return result
 
 
+def signal(
+    corpus: Corpus, questions: Questions, vectors: Vectors, asked: Vectors, *, rows: Rows, mode: JudgeMode
+) -> NDArray[np.float64]:
+    """What training is steered by, per question: nDCG@10, in "hybrid" the mean of dense and hybrid.
+
+    Where BM25 answers most questions alone, hybrid figures hardly move, and choosing by them would be choosing by chance.
+    """
+    modes: tuple[JudgeMode, ...] = ("dense",) if mode == "dense" else ("dense", "hybrid")
+    found = [ndcg(corpus, questions, vectors, asked, rows=rows, mode=one) for one in modes]
+    mean: NDArray[np.float64] = np.mean(found, axis=0)
+    return mean
+
+
+def surely(found: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    """Whether ``found`` beats ``before`` by more than one standard error, question by question."""
+    difference = found - before
+    return len(difference) > 1 and float(difference.mean()) > float(difference.std(ddof=1)) / np.sqrt(len(difference))
+
+
 class Interval(NamedTuple):
     """A mean over ``n`` questions and the 95 % interval ``[low, high]`` that drawing documents again gives."""
 
