@@ -153,7 +153,7 @@ def pooled(make: Callable[[], Policy], table: NDArray[np.int16], asked: NDArray[
                 out.audited[run, at] = served and decision.judge
             policy.record(value, served=served)
             if value is not None and decision.judge:
-                policy.learn(value, wrong=wrong, weight=decision.weight)
+                policy.learn(value, wrong=wrong, weight=decision.weight, served=served)
                 record[best] += wrong
             if not served:
                 entries[size], answer[size] = prompt, right[run, at]

@@ -34,7 +34,7 @@ def run(policy: Policy, scores: np.ndarray, wrong: np.ndarray, coins: np.ndarray
         said = policy.decide(score, coin)
         policy.record(score, served=said.serve)
         if said.judge:
-            policy.learn(score, wrong=bad, weight=said.weight)
+            policy.learn(score, wrong=bad, weight=said.weight, served=said.serve)
         hits[at], errors[at] = said.serve, said.serve and bad
     return hits, errors
 
@@ -72,7 +72,7 @@ def test_certified_starts_in_shadow_mode_and_judges_what_it_does_not_serve():
 def test_certified_never_serves_where_every_second_candidate_is_wrong():
     random = np.random.default_rng(3)
     hits, _ = run(Certified(), random.beta(5, 2, 4000), random.random(4000) < 0.5, random.random(4000))
-    assert hits.sum() * 0.5 <= 0.02 * 4000
+    assert not hits.any()
 
 
 def test_certified_notices_when_hits_turn_wrong():
@@ -95,7 +95,7 @@ def test_certified_continues_exactly_where_it_was(warm: int, more: list[tuple[fl
         for one in (policy, again):
             said = one.decide(score, 0.01)
             one.record(score, served=said.serve)
-            one.learn(score, wrong=bad, weight=said.weight)
+            one.learn(score, wrong=bad, weight=said.weight, served=said.serve)
     assert policy.to_dict() == again.to_dict()
 
 
@@ -138,14 +138,14 @@ def test_calibrated_thresholds_keep_their_budget_on_new_traffic(per: str):
     ascending, wrong_above = fresh[order], bad[order][::-1].cumsum()[::-1]
     broken, found, runs = 0, 0, 100
     for seed in range(runs):
-        scores, wrong, _ = world(seed, 2000)
+        scores, wrong, _ = world(seed, 3000)
         policy = calibrate(scores, ~wrong, budget=0.05, per=per)
         if policy.certified is None:
             continue
         found += 1
         place = int(np.searchsorted(ascending, policy.threshold))
         broken += wrong_above[place] / (len(fresh) if per == "request" else len(fresh) - place) > 0.05
-    assert found > 0.9 * runs
+    assert found > 0.6 * runs
     # 5 are expected at most; 10 or more would come by chance about once in forty.
     assert broken < 10
 
@@ -185,7 +185,8 @@ def test_policies_by_name_and_from_dicts():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"budget": 0}, {"alpha": 1}, {"audit": 0}, {"per": "day"}, {"edges": ()}, {"edges": (0.9, 0.8)}, {"block": 0}]
+    "wrong",
+    [{"budget": 0}, {"alpha": 1}, {"worst": 0}, {"audit": 0}, {"per": "day"}, {"edges": ()}, {"edges": (0.9, 0.8)}, {"block": 0}],
 )
 def test_settings_out_of_range_are_errors(wrong: dict):
     with pytest.raises(InvalidInputError):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ragkit.cache.policies.decision import Decision
-from ragkit.cache.policies.risk import GAINS, anytime_upper, costs
+from ragkit.cache.policies.risk import GAINS, anytime_upper, costs, count_upper
 from ragkit.errors import InvalidInputError
 
 #: Requests over which the share of each region is estimated; the estimate only plans, the cap on hits makes it safe.
@@ -27,7 +27,8 @@ class CertifiedSettings:
     ``budget`` in (0, 1) bounds wrong answers ``per`` "request" (hits or not) or per "hit"; see ``Certified``. A region of
     scores is everything at or above one of ``edges`` (ascending). ``audit`` in (0, 1] is the share of hits that are judged in
     the long run; it starts at 1 and falls with hits, by a factor e in ``probation``. Every ``block`` requests the region is
-    chosen anew.
+    chosen anew. A region whose hits may be wrong more often than ``worst`` is not served, even where so few hits would fit into
+    a budget per request.
 
     Raises InvalidInputError for values out of range.
     """
@@ -39,9 +40,10 @@ class CertifiedSettings:
     probation: float = 100.0
     edges: tuple[float, ...] = (0.6, 0.68, 0.75, 0.81, 0.87, 0.92, 0.97)
     block: int = 25
+    worst: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("budget", "alpha"):
+        for name in ("budget", "alpha", "worst"):
             if not 0 < getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)!r}; it is a share between 0 and 1, for example 0.02.")
         if not 0 < self.audit <= 1:
@@ -57,10 +59,14 @@ class CertifiedSettings:
 class Certified:
     """Serves a region of scores only while judged candidates bound its wrong answers; shadow mode until then.
 
-    The promise, with probability 1 - ``alpha`` at all times together: in the region being served, the chance to be wrong
-    (averaged over the candidates judged so far, those of hits and of misses each counting as often as they occur) is at most
-    ``wrong_upper``. "hit": the region served has ``wrong_upper <= budget``. "request": hits per request are capped so that
-    hits times ``wrong_upper`` are at most ``budget`` per request.
+    First, with half of ``alpha`` and at all times together: in the region being served, the chance to be wrong (averaged over
+    the candidates judged so far, those of hits and of misses each counting as often as they occur) is at most ``wrong_upper``.
+    On this the promise rests, with probability 1 - ``alpha``:
+
+    - "hit": the region served has ``wrong_upper <= budget``.
+    - "request": at every time, wrong answers served so far are at most ``budget`` times requests so far. Each hit pays its
+      ``wrong_upper``; hits are served while the wrong answers known from audits, and what chance could have made of the
+      payments of the others (the other half of ``alpha``), stay within that.
 
     What has to be true: the chance does not rise later (the alarm below watches that); the judge is right; whether a
     candidate gets judged does not depend on whether it is right; coins are fair.
@@ -77,6 +83,9 @@ class Certified:
         self.requests = 0
         self.hits = 0
         self.alarms = 0
+        self._known = 0
+        self._paid = 0.0
+        self._unjudged = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -135,6 +144,8 @@ class Certified:
             self.hits += 1
             self._hits += 1
             self._allowed -= 1
+            self._paid += self._upper
+            self._unjudged += 1
         if score is not None:
             self._seen[: self._regions_of(score)] += 1
         if self.requests % self.settings.block == 0:
@@ -144,35 +155,57 @@ class Certified:
         """How many regions hold the score: the first so many."""
         return bisect.bisect_right(self.settings.edges, score)
 
-    def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0) -> None:
-        """Take a judgement, with the weight its decision gave it. A user's complaint about a hit may come here too."""
+    @property
+    def wrong_so_far(self) -> float:
+        """At most this many wrong answers were served so far, at all times together."""
+        return self._known + count_upper(self._paid, self.settings.alpha / 2)
+
+    def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0, served: bool = False) -> None:
+        """Take a judgement, with the weight its decision gave it, of a hit (``served``) or of a candidate not served."""
         if not 0 <= weight <= 1:
             raise InvalidInputError(f"weight is {weight!r}; give the decision's own weight, in [0, 1].")
         many = self._regions_of(score)
         self._weights[:many] += weight
         if wrong:
             self._costs[:many] += costs(weight)
-        if not self.shadow and many > self._region and weight == 1.0:
+        if served:
+            # A hit that was judged need not be guessed any more: it takes its mean payment back.
+            self._paid -= self._paid / max(1, self._unjudged)
+            self._unjudged = max(0, self._unjudged - 1)
+            self._known += wrong
             usual = min(self._upper, 0.4)
             self._cusum = max(0.0, self._cusum + (math.log(2) if wrong else math.log((1 - 2 * usual) / (1 - usual))))
             if self._cusum > _ALARM:
                 self.alarms += 1
                 self._forget()
 
+    def _affordable(self) -> float:
+        """How many hits more, none of them judged, keep the wrong answers so far within the budget."""
+        left = self.settings.budget * self.requests - self._known
+        low, high = 0.0, float(self.settings.block)
+        for _ in range(6):
+            middle = (low + high) / 2
+            fits = count_upper(self._paid + middle * self._upper, self.settings.alpha / 2) <= left
+            low, high = (middle, high) if fits else (low, middle)
+        return low
+
     def _choose(self) -> None:
         """Serve the region that promises most hits for the budget; of nearly equal ones, the closest."""
         settings = self.settings
-        uppers = anytime_upper(self._weights, self._costs, settings.alpha)
+        uppers = anytime_upper(self._weights, self._costs, settings.alpha / 2)
         shares = self._seen / max(1.0, self._counted)
-        rates = settings.budget / uppers if settings.per == "request" else np.where(uppers <= settings.budget, 1.0, 0.0)
+        rates = settings.budget / uppers if settings.per == "request" else np.ones(len(uppers))
+        rates[uppers > (settings.worst if settings.per == "request" else settings.budget)] = 0.0
         hits = np.minimum(shares, rates)
         best = int(np.flatnonzero(hits >= 0.95 * hits.max())[-1])
         if hits[best] < 0.01:
             best, self._allowed, self._upper = len(settings.edges), 0.0, 1.0
         else:
             # What the last block left over, less than one hit, is carried on; a quiet block does not pay for a busy one.
-            self._allowed = min(self._allowed, 1.0) + float(rates[best]) * settings.block
             self._upper = float(uppers[best])
+            self._allowed = min(self._allowed, 1.0) + float(rates[best]) * settings.block
+            if settings.per == "request":
+                self._allowed = min(self._allowed, self._affordable())
         self._region = best
         if self._counted > _MEMORY:
             fade = _MEMORY / self._counted
@@ -197,5 +230,5 @@ class Certified:
         return made
 
 
-_NUMBERS = ("requests", "alarms", "_hits", "_counted", "_region", "_allowed", "_upper", "_cusum")
+_NUMBERS = ("requests", "alarms", "_known", "_paid", "_unjudged", "_hits", "_counted", "_region", "_allowed", "_upper", "_cusum")
 _ARRAYS = ("_weights", "_costs", "_seen")

@@ -21,7 +21,7 @@ class _Fixed:
     def record(self, score: float | None, /, *, served: bool) -> None:
         """Nothing to count."""
 
-    def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0) -> None:
+    def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0, served: bool = False) -> None:
         """Nothing to learn."""
 
 

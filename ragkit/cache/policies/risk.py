@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 #: 1 - exp(-r) for the r that are averaged: best where the truth is a fifth to nine tenths of the bound.
 GAINS: Floats = -np.expm1(-np.array([0.2, 0.5, 1.0, 1.7, 3.0]))
 _STEPS = 20
+_RATES = (0.15, 0.4, 1.0)
 
 
 def costs(weight: float) -> Floats:
@@ -47,6 +48,17 @@ def anytime_upper(weights: Floats, cost: Floats, alpha: float) -> Floats:
         reached = peak + np.log(np.exp(values - peak[:, None]).sum(1)) >= needed
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     return high
+
+
+def count_upper(mean: float, alpha: float) -> float:
+    """How many of many unlikely events happen at most, when their chances add up to ``mean``, at all times together.
+
+    exp(r count - (e^r - 1) mean) is expected not to grow, for any fixed r; three r share ``alpha``. 0.0 for a mean of 0.
+    """
+    if mean <= 0:
+        return 0.0
+    start = math.log(len(_RATES) / alpha)
+    return min((math.expm1(rate) * mean + start) / rate for rate in _RATES)
 
 
 def exact_upper(wrong: int, total: int, *, alpha: float = 0.05) -> float:
