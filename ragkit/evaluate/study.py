@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from ragkit.chunk import Engine
 from ragkit.embed import CachedEmbedder, TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.evaluate.collections import Collection
@@ -151,7 +152,7 @@ def plan_study(
         chosen = [replace(one, chunker=one.chunker.bind(tokenizer, window=card.window or None)) for one in chosen]
     for recipe in chosen:
         # A model that cannot read a context says so here, not after an hour.
-        if recipe.context != PLAIN or recipe.context not in CONTEXTS:
+        if not isinstance(recipe.chunker, Engine):
             used.embed_chunks(_PROBE, recipe.chunker(_PROBE))
     return Study(
         collection=collection,

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit.cli.app import app
+from ragkit.testing.chat_server import Answer, chat_server
 from ragkit.testing.embedders import HashEmbedder
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -135,6 +136,41 @@ def test_what_goes_wrong_is_said(
     done = invoke(*arguments)
     assert done.exit_code == code
     assert says in " ".join(done.stderr.split())
+
+
+def test_a_chat_model_writes_the_questions(invoke: Invoke, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    replies = iter(range(1_000))
+
+    def behave(messages: Any) -> Answer:
+        passage = messages[-1]["content"].split("-----PASSAGE-----")[1].strip()
+        if next(replies) % 5 == 4:
+            return Answer(text="I would rather not.")
+        return Answer(text=json.dumps({"question": "What is told first?", "answer": " ".join(passage.split()[:4])}))
+
+    with chat_server(behave) as server:
+        options = (
+            "chunks",
+            folder,
+            "--sizes",
+            "40",
+            "--ask",
+            "m",
+            "--base-url",
+            server.url,
+            "--limit",
+            "12",
+            "--cache",
+            tmp_path / "c",
+        )
+        data = _data(invoke(*options, "--json"))
+        asked = len(server.requests)
+        again = _data(invoke(*options, "--json"))
+        assert len(server.requests) == asked
+    assert again["questions"] == data["questions"]
+    assert data["notes"][0] == "Questions: written by a language model."
+    assert any("no JSON object" in note for note in data["notes"])
+    assert 5 <= len(data["questions"]) < asked <= 12
 
 
 def test_bias_and_robustness(invoke: Invoke, folder: Path) -> None:
