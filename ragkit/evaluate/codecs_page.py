@@ -29,6 +29,7 @@ def codec_page(report: CodecReport) -> str:
     drawn = StringIO()
     _figure(report).savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
     svg = re.sub(r"^.*?<svg", "<svg role='img' aria-label='quality against bytes'", drawn.getvalue(), count=1, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     header, rows = report.table()
     head = "".join(f"<th scope='col'>{escape(one)}</th>" for one in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(one)}</td>" for one in row) + "</tr>" for row in rows)
@@ -58,39 +59,63 @@ def _figure(report: CodecReport) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
     except ImportError as error:
         raise MissingDependencyError("Pictures of codecs need matplotlib: install the extra 'study'.") from error
     shown = [one for one in report.outcomes if not one.left_out]
     judged = any(one.ndcg is not None for one in shown)
-    figure = Figure(figsize=(13 if judged else 8, 6.2), layout="constrained")
+    figure = Figure(figsize=(14 if judged else 9, 6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
-    _panel(axes[0], report, [(one, 100 * one.overlap.mean) for one in shown if one.overlap], f"same top {report.k} as float32, %")
+    ordered = sorted(shown, key=lambda one: (one.hot, one.cold, one.name))
+    _panel(
+        axes[0],
+        report,
+        [(one, 100 * one.overlap.mean if one.overlap else None) for one in ordered],
+        f"same top {report.k} as float32, %",
+    )
     if judged:
-        _panel(axes[1], report, [(one, one.ndcg) for one in shown if one.ndcg is not None], f"nDCG@{report.k}")
+        _panel(axes[1], report, [(one, one.ndcg) for one in ordered], f"nDCG@{report.k}")
     figure.suptitle(f"{report.source}: {report.rows:,} vectors, {report.dim} dimensions", fontsize=11)
+    # Names beside the points would cover each other; numbers do so less.
+    key = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="D" if one.cold else "o",
+            color=_FRONT if one.pareto else _REST,
+            label=f"{place}  {one.name}",
+        )
+        for place, one in enumerate(ordered, 1)
+    ]
+    figure.legend(
+        handles=key, loc="outside right center", fontsize=8, frameon=False, title="blue: no other beats it", title_fontsize=8
+    )
     return figure
 
 
-def _panel(axes: Axes, report: CodecReport, points: list[tuple[CodecOutcome, float]], label: str) -> None:
-    front = sorted((one.hot, value) for one, value in points if one.pareto)
+def _panel(axes: Axes, report: CodecReport, points: list[tuple[CodecOutcome, float | None]], label: str) -> None:
+    front = sorted((one.hot, value) for one, value in points if one.pareto and not one.cold and value is not None)
     axes.plot([x for x, _ in front], [y for _, y in front], color=_FRONT, linewidth=1, alpha=0.5, zorder=1)
-    for place, (one, value) in enumerate(sorted(points, key=lambda pair: (pair[0].hot, pair[1]))):
+    for place, (one, value) in enumerate(points, 1):
+        if value is None:
+            continue
         colour = _FRONT if one.pareto else _REST
         axes.scatter([one.hot], [value], color=colour, marker="D" if one.cold else "o", s=34, zorder=2)
-        below = place % 2
+        side = (5, 4) if place % 2 else (-5, 4)
         axes.annotate(
-            one.name,
+            str(place),
             (one.hot, value),
-            xytext=(4, -11 if below else 5),
+            xytext=side,
             textcoords="offset points",
-            fontsize=7,
+            fontsize=8,
             color=colour,
+            ha="left" if place % 2 else "right",
         )
     axes.set_xscale("log", base=2)
-    ticks = [4 * report.dim // 2**step for step in range(6)]
+    ticks = [max(1, 4 * report.dim // 2**step) for step in range(6)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.margins(x=0.12, y=0.08)
     axes.set_xlabel("bytes of a vector in memory (diamonds: more on disk)")
     axes.set_ylabel(label)
     axes.grid(alpha=0.25)
