@@ -58,7 +58,14 @@ def chunks(
     chunkers: Annotated[
         str, typer.Option("--chunkers", help="Some of recursive, sentence, fixed, markdown, auto; separated by commas.")
     ] = "recursive",
-    sizes: Annotated[str, typer.Option("--sizes", help="The most tokens of a chunk, separated by commas.")] = "64,128,256,512",
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            help="The most tokens of a chunk, separated by commas; without it 64, 128, 256, 512 as far as the model reads.",
+            show_default=False,
+        ),
+    ] = None,
     context: Annotated[
         str, typer.Option("--context", help="Some of plain, title, neighbour, summary, blend, document, late, late-blend.")
     ] = "plain,blend",
@@ -98,7 +105,7 @@ def chunks(
     """
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"{html} does not end in .html; name a page to write.", param_hint="--html")
-    wanted_sizes, budgets = _numbers(sizes, "--sizes"), _numbers(budget, "--budget")
+    wanted_sizes, budgets = None if sizes is None else _numbers(sizes, "--sizes"), _numbers(budget, "--budget")
     with reporting(as_json=as_json, debug=debug):
         from ragkit.embed import TransformerEmbedder
         from ragkit.evaluate.study import limited, plan_study

@@ -22,7 +22,7 @@ from ragkit.lexical import Analyzer
 from ragkit.progress import progress as progress_bar
 from ragkit.retrieve import DEFAULT_FUSION, Fusion, Mode
 from ragkit.seams import Embedder
-from ragkit.types import Document, canonical_json, digest
+from ragkit.types import Document, ModelCard, canonical_json, digest
 
 _VERSION = 1
 _PROBE = Document("A first sentence. A second one.", id="probe", metadata={"title": "Probe"})
@@ -80,6 +80,7 @@ class Study:
             self.gold,
             self.settings,
             model=self.embedder.card.name,
+            embedder=_embedder_code(self.embedder.card),
             planned=len(self.recipes),
             notes=self.notes,
             seed=self.seed,
@@ -105,7 +106,7 @@ def plan_study(
     collection: Collection,
     *,
     chunkers: Sequence[str] = ("recursive",),
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int] | None = None,
     contexts: Sequence[str] = (PLAIN,),
     recipes: Sequence[Recipe] | None = None,
     embedder: Embedder | None = None,
@@ -119,6 +120,8 @@ def plan_study(
     notes: Sequence[str] = (),
 ) -> Study:
     """A study of ``recipes``, or of the grid of ``chunkers``, ``sizes`` and ``contexts``, all checked before any work.
+
+    ``sizes`` None takes those of 64, 128, 256 and 512 tokens that the model can read.
 
     ``cache`` is a folder for vectors and finished recipes; without it nothing outlives the call. ``notes`` are told in the report.
     Raises InvalidInputError for what cannot be studied: no documents or questions, unknown names, sizes beyond the model's
@@ -134,10 +137,14 @@ def plan_study(
     gold = gold_of(collection)
     used = TransformerEmbedder() if embedder is None else embedder
     card, tokenizer = used.card, used.tokenizer
+    told = list(notes)
+    if sizes is None:
+        sizes = [size for size in SIZES if not card.window or size <= card.window] or [card.window]
+        if recipes is None and (beyond := [str(size) for size in SIZES if size not in sizes]):
+            told.append(f"Sizes of {', '.join(beyond)} tokens are left out: the model reads at most {card.window}.")
     chosen = (
         recipe_grid(chunkers=chunkers, sizes=sizes, contexts=contexts, window=card.window) if recipes is None else list(recipes)
     )
-    told = list(notes)
     if tight := [
         one.name for one in chosen if recipes is None and one.context != PLAIN and 0 < card.window < one.size + _room(one)
     ]:
@@ -168,6 +175,15 @@ def plan_study(
     )
 
 
+def _embedder_code(card: ModelCard) -> str:
+    """The call that makes this embedder, where it is known; "" where it is not."""
+    settings = dict(card.settings)
+    if settings.get("engine") != "transformers" or "extend" in settings or "temperature" in settings:
+        return ""
+    dtype = settings.get("dtype", "float32")
+    return f'TransformerEmbedder("{card.name}", window={card.window}' + (f', dtype="{dtype}")' if dtype != "float32" else ")")
+
+
 def _room(recipe: Recipe) -> int:
     step = CONTEXTS[recipe.context]
     return 0 if step is None else step.reserve
@@ -177,7 +193,7 @@ def study_chunks(
     collection: Collection,
     *,
     chunkers: Sequence[str] = ("recursive",),
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int] | None = None,
     contexts: Sequence[str] = (PLAIN,),
     recipes: Sequence[Recipe] | None = None,
     embedder: Embedder | None = None,

@@ -35,7 +35,7 @@ def study_page(report: StudyReport) -> str:
         title=_text(report.collection),
         head=_text(head),
         sentences="".join(f"<li>{_text(one)}</li>" for one in verdict.sentences),
-        code=_text(_code(verdict.code)),
+        code=_text(_code(report)),
         facts="".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts),
         notes="".join(f"<li>{_text(one)}</li>" for one in notes),
         plots="".join(f"<figure>{svg}<figcaption>{_text(caption)}</figcaption></figure>" for caption, svg in plots(report)),
@@ -49,11 +49,17 @@ def _text(text: str) -> str:
     return escape(text.translate(_UNHELD))
 
 
-def _code(code: str) -> str:
+def _code(report: StudyReport) -> str:
+    code, embedder = report.verdict.code, report.embedder
     if not code:
         return "# a recipe of your own: pass its chunker to Index"
-    names = ", ".join(name for name in dict.fromkeys(part.split("(")[0].strip() for part in code.split("|")))
-    return f'from ragkit import Index\nfrom ragkit.chunk import {names}\n\nindex = Index("kb.lance", chunker={code})'
+    names = ", ".join(dict.fromkeys(part.split("(")[0].strip() for part in code.split("|")))
+    lines = ["from ragkit import Index", f"from ragkit.chunk import {names}"]
+    if embedder:
+        lines.append("from ragkit.embed import TransformerEmbedder")
+    lines += ["", f"chunker = {code}"]
+    lines += [f"embedder = {embedder}"] if embedder else ["embedder = ...  # the one studied"]
+    return "\n".join([*lines, 'index = Index("kb.lance", chunker=chunker, embedder=embedder)'])
 
 
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]], marked: str = "") -> str:

@@ -35,11 +35,12 @@ class StudyReport:
     ``outcomes`` are the recipes with their costs and their values per question, in the order of ``questions``; ``scores`` their means with
     95 % intervals; a score's ``mode`` is "<recipe>, <mode>". ``differences`` compare every recipe with its baseline and with the best recipe of that
     metric and mode. ``headline`` is the mode and metric that ``verdict`` is about. ``judged`` says what nDCG ranks: "chunks",
-    "passages" or "documents". ``planned`` may exceed the outcomes of a study that was stopped.
+    "passages" or "documents". ``embedder`` is code that makes the embedder, or "". ``planned`` may exceed the outcomes of a study that was stopped.
     """
 
     collection: str
     model: str
+    embedder: str
     documents: int
     characters: int
     questions: tuple[Asked, ...]
@@ -90,7 +91,7 @@ class StudyReport:
         """Everything, ready for JSON."""
         flat = {
             name: getattr(self, name)
-            for name in ("collection", "model", "documents", "characters", "judged", "modes", "budgets", "k", "seed", "resamples", "planned", "notes")
+            for name in ("collection", "model", "embedder", "documents", "characters", "judged", "modes", "budgets", "k", "seed", "resamples", "planned", "notes")
         }  # fmt: skip
         return {
             **flat,
@@ -145,6 +146,7 @@ def make_report(
     settings: Settings,
     *,
     model: str,
+    embedder: str,
     planned: int,
     notes: Sequence[str],
     seed: int,
@@ -178,6 +180,7 @@ def make_report(
     return StudyReport(
         collection=collection.name,
         model=model,
+        embedder=embedder,
         documents=len(collection.documents),
         characters=sum(len(document.text) for document in collection.documents),
         questions=tuple(Asked(query.id, query.text) for query in gold.queries),

@@ -187,5 +187,6 @@ def test_a_real_model_in_a_process_of_its_own(run: Run, folder: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert [one["context"] for one in data["recipes"]] == ["plain", "late"]
+    assert data["embedder"] == 'TransformerEmbedder("all-MiniLM-L6-v2", window=256)'
     assert all(one["embed_seconds"] > 0 and one["timing"] == "measured" for one in data["recipes"])
     assert run("study", "--help").returncode == 0

@@ -156,6 +156,13 @@ def test_same_spans_with_every_context_unless_the_window_is_short(collection: Co
     assert any("recursive 40 title" in note for note in tight.notes)
 
 
+def test_sizes_of_no_choice_are_those_the_model_reads(collection: Collection) -> None:
+    study = plan_study(collection, embedder=HashEmbedder(window=200))
+    assert [one.size for one in study.recipes] == [64, 128]
+    assert study.notes == ("Sizes of 256, 512 tokens are left out: the model reads at most 200.",)
+    assert not plan_study(collection, embedder=HashEmbedder(window=512)).notes
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
