@@ -78,9 +78,11 @@ def turned(setting: Pipeline | Rescored, seed: int) -> Pipeline | Rescored:
     return Pipeline(steps, setting.quantizer)
 
 
-def ranked(setting: Pipeline | Rescored, vectors: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Rows for each query, and bytes in memory and on disk."""
-    codec = setting.fit(vectors)
+def ranked(
+    setting: Pipeline | Rescored, vectors: np.ndarray, queries: np.ndarray, *, share: float = 1.0
+) -> tuple[np.ndarray, int, int]:
+    """Rows for each query, and bytes in memory and on disk; the codec is fitted on a ``share`` of the vectors."""
+    codec = setting.fit(vectors[np.random.default_rng(0).permutation(len(vectors))[: int(len(vectors) * share)]])
     if isinstance(setting, Rescored):
         coarse, fine = codec.encode(vectors)
         rows = codec.with_oversample(1).search(queries, coarse, fine, k=int(10 * setting.oversample)).rows
@@ -111,7 +113,7 @@ def quality(options: argparse.Namespace) -> int:
             seeds = range(options.seeds) if re.search("rotated|banded", codec) else range(1)
             found, shared = [], []
             for seed in seeds:
-                rows, hot, cold = ranked(turned(setting, seed), data["V"], data["Q"])
+                rows, hot, cold = ranked(turned(setting, seed), data["V"], data["Q"], share=options.fit_share)
                 found.append(values(rows))
                 shared += [len(set(a) & set(b)) / 10 for a, b in zip(rows[:, :10].tolist(), exact[:, :10].tolist(), strict=True)]
             averaged = {query: statistics.mean(one[query] for one in found) for query in base}
@@ -204,6 +206,7 @@ def main() -> int:
     parser.add_argument("--codecs", default="", help="some codecs, separated by commas")
     parser.add_argument("--vectors", type=Path, help="a folder that keeps the vectors")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--fit-share", type=float, default=1.0, help="the share of the chunks that codecs are fitted on")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=384)

@@ -138,3 +138,20 @@ def test_wrong_use(database, tmp_path):
     blank = tmp_path / "q.txt"
     blank.write_text("\n")
     assert "no line with text" in call(database, "--questions", blank).output
+
+
+def test_a_labelled_collection_has_ndcg(tmp_path):
+    topics = ["cats", "ships", "bread", "rain", "chess", "roses", "trains", "bees", "salt", "glass", "wolves", "maps"]
+    corpus = [{"_id": topic, "text": f"A short text that tells all about {topic}."} for topic in topics]
+    queries = [{"_id": f"q-{topic}", "text": f"What is said about {topic}?"} for topic in topics[:6]]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, [*queries, {"_id": "stray", "text": "?"}])))
+    (tmp_path / "qrels.tsv").write_text("q\td\tr\n" + "".join(f"q-{topic}\t{topic}\t1\n" for topic in topics[:6]))
+    done = call(tmp_path, "--codecs", "int8", "--k", "3", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    exact, codec = found["outcomes"]
+    assert exact["ndcg"] == codec["ndcg"] == 1.0
+    assert codec["difference"][:3] == [0, 0, 0]
+    assert found["queries"] == 6
+    assert "1 questions without judgements" in found["notes"][0]

@@ -15,11 +15,11 @@ import numpy as np
 
 from ragkit.errors import InvalidInputError
 from ragkit.vec.codecs.arrays import Bytes, Vectors, checked_whole
-from ragkit.vec.codecs.quantizers import factor, stack
+from ragkit.vec.codecs.quantizers import Quantizer, factor, stack
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Quantizer):
     """The signs of the entries, for queries that stay float32.
 
     With ``unbiased`` (and ``Rotation`` before it) four more bytes a vector make estimates of dot products unbiased, as in RaBitQ.
@@ -67,7 +67,7 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
-class ResidualBinary:
+class ResidualBinary(Quantizer):
     """``bits`` signs an entry, each of what the ones before left, with a factor for each. Best after ``Rotation``."""
 
     bits: int = 2

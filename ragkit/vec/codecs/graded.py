@@ -23,7 +23,7 @@ def bands(dim: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class Graded(Quantizer):
     """More bits for dimensions that come first: after ``TruncatedSVD`` of all dimensions and ``Rotation(banded=True)``.
 
     Reverse water-filling (Cover and Thomas, Elements of Information Theory, 10.3.3) in three steps: 4 bits for the largest sixth of

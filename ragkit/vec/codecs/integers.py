@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ragkit.vec.codecs.arrays import Bytes, Vectors
-from ragkit.vec.codecs.quantizers import factor, stack
+from ragkit.vec.codecs.quantizers import Quantizer, factor, stack
 
 _BLOCK = 512
 # Steps to try, as multiples of the root mean square: 0.335 is best for a normal distribution and 16 levels (Max, 1960).
@@ -21,7 +21,7 @@ _STEPS = tuple(float(one) for one in 0.335 * np.geomspace(0.7, 2.0, 15))
 
 
 @dataclass(frozen=True, slots=True)
-class Int8:
+class Int8(Quantizer):
     """255 levels, the largest entry of each vector at the end. No entry is off by more than 1/254 of the largest."""
 
     kind = "int8"
@@ -48,7 +48,7 @@ class Int8:
 
 
 @dataclass(frozen=True, slots=True)
-class Int4:
+class Int4(Quantizer):
     """16 levels from -7.5 to 7.5 steps, the step chosen for each vector among sixteen. Best after ``Rotation``."""
 
     kind = "int4"
@@ -93,7 +93,7 @@ class Int4:
 
 
 @dataclass(frozen=True, slots=True)
-class Int2:
+class Int2(Quantizer):
     """Four levels, -1.5, -0.5, 0.5 and 1.5 steps; of all steps the best for each vector. Wants ``Rotation`` before it."""
 
     kind = "int2"

@@ -28,7 +28,9 @@ class Quantizer(Protocol):
         """The same, with what it learns from vectors."""
         ...
 
-    def row_bytes(self, dim: int, /) -> int: ...
+    def row_bytes(self, dim: int, /) -> int:
+        """Bytes of one row for ``dim`` entries."""
+        ...
 
     def encode(self, vectors: Vectors, /) -> Bytes:
         """``(n, row_bytes)``; no row depends on the others."""
@@ -56,7 +58,7 @@ def factor(rows: Bytes, at: int) -> Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Float32:
+class Float32(Quantizer):
     """The vectors themselves."""
 
     kind = "float32"
@@ -81,7 +83,7 @@ class Float32:
 
 
 @dataclass(frozen=True, slots=True)
-class Float16:
+class Float16(Quantizer):
     """IEEE half precision: 11 bits of every entry down to 6e-5, steps of 6e-8 below. Refuses entries beyond 65504."""
 
     kind = "float16"
@@ -107,7 +109,7 @@ class Float16:
 
 
 @dataclass(frozen=True, slots=True)
-class Float8:
+class Float8(Quantizer):
     """Eight-bit floating point, for exchange with systems that store it; int8 is as small and closer.
 
     Without ``scaled`` entries are stored as they are: those of "e4m3" below 2^-10 become 0 (2 % of a MiniLM vector), and
