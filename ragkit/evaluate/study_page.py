@@ -10,6 +10,7 @@ from ragkit.evaluate.study_plots import contrast, plots
 from ragkit.evaluate.study_report import StudyReport
 
 _SHOWN = 8  # questions won and lost that are quoted
+_NOTES = 4  # shown at once
 _UNHELD = {0: "\ufffd"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
@@ -30,14 +31,14 @@ def study_page(report: StudyReport) -> str:
     if report.planned > len(report.outcomes):
         notes.insert(0, f"Stopped early: {report.planned - len(report.outcomes)} recipes are not in it.")
     if any(one.timing == "sample" for one in report.outcomes):
-        notes.append("Times marked ~ are reckoned from a sample of the documents, because some vectors came from the cache.")
+        notes.insert(0, "Times marked ~ are reckoned from a sample of the documents, because some vectors came from the cache.")
     return _PAGE.substitute(
         title=_text(report.collection),
         head=_text(head),
         sentences="".join(f"<li>{_text(one)}</li>" for one in verdict.sentences),
         code=_text(_code(report)),
         facts="".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts),
-        notes="".join(f"<li>{_text(one)}</li>" for one in notes),
+        notes=_notes(notes),
         plots="".join(f"<figure>{svg}<figcaption>{_text(caption)}</figcaption></figure>" for caption, svg in plots(report)),
         tables="".join(_table(report, one) for one in (mode, *(one for one in report.modes if one != mode))),
         differences=_differences(report),
@@ -47,6 +48,14 @@ def study_page(report: StudyReport) -> str:
 
 def _text(text: str) -> str:
     return escape(text.translate(_UNHELD))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = [f"<li>{_text(one)}</li>" for one in notes]
+    if len(items) <= _NOTES:
+        return f"<ul>{''.join(items)}</ul>"
+    rest = f"<details><summary>{len(items) - _NOTES} more notes</summary><ul>{''.join(items[_NOTES:])}</ul></details>"
+    return f"<ul>{''.join(items[:_NOTES])}</ul>{rest}"
 
 
 def _code(report: StudyReport) -> str:
@@ -179,7 +188,7 @@ tr.on { background: var(--on); }
 <h1><span>Study of chunks: $title</span><button type="button" id="theme">Light or dark</button></h1>
 <section id="verdict"><h2>$head</h2><ul>$sentences</ul><pre>$code</pre></section>
 <dl>$facts</dl>
-<ul id="notes">$notes</ul>
+<div id="notes">$notes</div>
 </header>
 <main>
 $plots

@@ -140,8 +140,10 @@ def _against_size(report: StudyReport) -> Figure | None:
         for place, (name, sizes) in enumerate(list(groups.items())[:SERIES]):
             values = [report.estimate(recipe, mode, metric) for recipe in sizes.values()]
             bars = [[v.mean - v.low for v in values], [v.high - v.mean for v in values]]
+            # Side by side, so that the intervals of several contexts can be seen.
+            apart = 1.05 ** (place - (min(len(groups), SERIES) - 1) / 2)
             side.errorbar(
-                list(sizes), [v.mean for v in values], yerr=bars, color=_COLOURS[place], marker=_MARKS[place], markersize=4,
+                [size * apart for size in sizes], [v.mean for v in values], yerr=bars, color=_COLOURS[place], marker=_MARKS[place], markersize=4,
                 linewidth=1.3, elinewidth=0.8, label=name,
             )  # fmt: skip
         every = sorted({size for sizes in groups.values() for size in sizes})

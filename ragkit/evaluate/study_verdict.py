@@ -18,7 +18,8 @@ class Verdict:
 
     ``best`` has the highest mean; ``tied`` are those that the questions do not tell from it, so ``winner`` is ``best`` only where there
     is none, else None. ``recommended`` is the cheapest (without context first, then by bytes) of the best and those of ``tied`` whose mean
-    is at most 0.01 below it; ``code`` makes its chunker. ``sentences`` say all this in words.
+    is at most 0.01 below it; where the best has a context that is not told from plain chunks of its size, plain ones are among them
+    and contexts are not. ``code`` makes its chunker. ``sentences`` say all this in words.
     """
 
     best: str
@@ -36,14 +37,17 @@ def decide(
     here = [one for one in found if (one.mode, one.metric) == (mode, metric)]
     best = max(outcomes, key=lambda one: means[one.name].mean)
     tied = tuple(one.name for one in here if one.against == "best" and one.verdict == "no winner")
-    near = [
-        one for one in outcomes if one is best or (one.name in tied and means[one.name].mean >= means[best.name].mean - _CLOSE)
-    ]
+    least = means[best.name].mean - _CLOSE
+    near = [one for one in outcomes if one is best or (one.name in tied and means[one.name].mean >= least)]
+    if best.baseline in tied:
+        # A context that is not shown to pay is not advised, however good its mean looks.
+        near = [one for one in outcomes if one.name == best.baseline or (one in near and one.context == "plain")]
     cheapest = min(near, key=lambda one: (one.baseline is not None or one.context != "plain", one.vector_bytes + one.text_bytes))
     sentences = [_first(best, tied, len(outcomes), means[best.name], mode, metric)]
     if cheapest is not best:
         less = means[best.name].mean - means[cheapest.name].mean
-        sentences.append(f"{cheapest.name} is cheaper, not told from it, and {less:.3f} below it: take {cheapest.name}.")
+        why = "has no context, is" if best.baseline in tied else "is cheaper,"
+        sentences.append(f"{cheapest.name} {why} not told from it, and {less:.3f} below it: take {cheapest.name}.")
     sentences += _contexts(outcomes, here)
     sentences += _sizes(outcomes, means)
     return Verdict(

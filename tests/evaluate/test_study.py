@@ -15,7 +15,7 @@ from ragkit import Document, Index
 from ragkit.chunk import RecursiveChunker, Situate
 from ragkit.embed import CachedEmbedder
 from ragkit.errors import InvalidInputError
-from ragkit.evaluate import CONTEXTS, Collection, Passage, Query, Recipe, limited, plan_study, recipe_grid, study_chunks
+from ragkit.evaluate import CONTEXTS, Collection, Passage, Query, Recipe, Verdict, limited, plan_study, recipe_grid, study_chunks
 from ragkit.evaluate.study_compare import Resamples, differences, estimates, holm, two_sided
 from ragkit.evaluate.study_shelf import fill
 from ragkit.testing.embedders import HashEmbedder
@@ -89,6 +89,23 @@ def test_a_recipe_against_itself_is_no_winner_and_a_worse_one_loses(collection: 
     assert set(report.verdict.tied) == {"two", "three"}
     assert report.verdict.winner is None
     assert report.verdict.sentences[0].startswith("No winner")
+
+
+def test_a_context_that_is_not_shown_to_pay_is_not_advised(collection: Collection) -> None:
+    study = plan_study(
+        collection, sizes=[24], contexts=["plain", "title"], embedder=HashEmbedder(), modes=["dense"], budgets=[60]
+    )
+    plain, title = study.run()
+    values = plain.values["dense"]["recall@60"]
+
+    def verdict(gains: int) -> Verdict:
+        better = [min(1.0, value + 0.5 * (at < gains)) for at, value in enumerate(values)]
+        return study.report([plain, replace(title, values={"dense": plain.values["dense"] | {"recall@60": better}})]).verdict
+
+    some, all_of_them = verdict(3), verdict(len(values))
+    assert (some.best, some.winner, some.recommended) == ("recursive 24 title", None, "recursive 24")
+    assert (all_of_them.winner, all_of_them.recommended) == ("recursive 24 title", "recursive 24 title")
+    assert all_of_them.code == "RecursiveChunker(88) | Situate(before=0, blend=1.0)"
 
 
 def test_equal_tokens_are_judged_exactly(collection: Collection) -> None:
