@@ -27,6 +27,7 @@ from ragkit.vec.codecs import (
     TruncatedSVD,
     named,
 )
+from ragkit.vec.codecs.arrays import fixed_point, gram, project
 
 PLAIN = [
     "float32", "float16", "float8-e4m3", "float8-e5m2", "float8-e4m3-scaled", "float8-e5m2-scaled", "int8", "int4", "int2",
@@ -83,6 +84,17 @@ def test_big_batches_encode_like_small_ones(name):
     whole = codec.encode(vectors).rows
     for size in (1, 7, 511, 1025):
         assert np.array_equal(codec.encode(vectors[:size]).rows, whole[:size])
+
+
+def test_sums_are_exact_in_any_order():
+    """Bit for bit: other orders of the dimensions, of the rows, and other batch sizes."""
+    vectors, random = unit(1100, 96), np.random.default_rng(4)
+    basis = fixed_point(np.linalg.qr(random.standard_normal((96, 40)))[0])
+    whole, order = project(vectors, basis), random.permutation(96)
+    assert np.array_equal(project(np.ascontiguousarray(vectors[:, order]), basis[order]), whole)
+    assert np.array_equal(np.concatenate([project(vectors[:3], basis), project(vectors[3:], basis)]), whole)
+    assert np.allclose(whole, vectors.astype(np.float64) @ np.ldexp(basis.astype(np.float64), -26), atol=1e-7)
+    assert np.array_equal(gram(vectors[random.permutation(1100)].astype(np.float64)), gram(vectors.astype(np.float64)))
 
 
 @pytest.mark.parametrize("name", ["svd5+int8", "pca5+int4", "centred+int2", "binary"])
