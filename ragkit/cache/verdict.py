@@ -81,7 +81,7 @@ def decide(
         if objection:
             refusals.append(replace(objection, entry=candidate.entry, similarity=candidate.similarity))
             continue
-        value = score(candidate, ranked)
+        value = score(candidate, ranked) if policy.by_score else candidate.similarity
         said = policy.decide(value, coin)
         if not said.serve:
             refusals.append(Refusal(candidate.entry, candidate.similarity, "policy", said.reason))

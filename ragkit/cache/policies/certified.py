@@ -77,6 +77,7 @@ class Certified:
     """
 
     name: ClassVar[str] = "certified"
+    by_score: ClassVar[bool] = True
 
     def __init__(self, settings: CertifiedSettings | None = None) -> None:
         self.settings = settings or CertifiedSettings()

@@ -37,6 +37,11 @@ class Policy(Protocol):
     def name(self) -> str: ...
 
     @property
+    def by_score(self) -> bool:
+        """True when it decides by ``ragkit.cache.score``, False when by the cosine alone."""
+        ...
+
+    @property
     def threshold(self) -> float:
         """The lowest score served now; infinite where only exact repetitions are."""
         ...

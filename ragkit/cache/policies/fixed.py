@@ -16,7 +16,9 @@ from ragkit.errors import InvalidInputError
 
 
 class _Fixed:
-    """A policy that learns nothing."""
+    """A policy that decides by the cosine, and learns nothing."""
+
+    by_score: ClassVar[bool] = False
 
     def record(self, score: float | None, /, *, served: bool) -> None:
         """Nothing to count."""
