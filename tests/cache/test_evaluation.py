@@ -72,7 +72,7 @@ def test_arrays_that_do_not_fit_are_errors():
 
 def test_guards_raise_precision_on_real_pairs(data_folder: Path, minilm):
     with gzip.open(data_folder / "cache_pairs" / "pairs.jsonl.gz", "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file][:200]
+        rows = [json.loads(line) for line in file][::25]
     left, right = minilm.embed_texts([row["text_a"] for row in rows]), minilm.embed_texts([row["text_b"] for row in rows])
     scores, same = (left * right).sum(1), np.array([row["label"] == 1 for row in rows])
     passed = np.array([not check(row["text_a"], row["text_b"], first=True) for row in rows])
