@@ -111,10 +111,12 @@ def test_a_tokenizer_given_as_an_object_travels_with_its_name() -> None:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_an_interrupted_one(sign: signal.Signals) -> None:
     code = """
-import multiprocessing
+import multiprocessing, signal
 from ragkit import Document
 from ragkit.chunk import FixedChunker
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chunks = FixedChunker(tokenizer="words").stream((Document("a b " * 50_000, id=str(n)) for n in range(100_000)), workers=2)
     next(chunks)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -126,9 +128,12 @@ if __name__ == "__main__":
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert run.stdout is not None
-    children = [int(pid) for pid in run.stdout.readline().split()]
-    run.send_signal(sign)
-    _, said = run.communicate(timeout=60)
+    try:
+        children = [int(pid) for pid in run.stdout.readline().split()]
+        run.send_signal(sign)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert len(children) == 2
     assert said.count("Traceback") == (sign == signal.SIGINT), said
     deadline = time.monotonic() + 20
