@@ -132,7 +132,12 @@ class Engine:
         return self._counter
 
     def keeping_free(self, tokens: int) -> Self:
-        """This chunker with room for so many more ``tokens`` beside each chunk's text."""
+        """This chunker with room for so many more ``tokens`` beside each chunk's text; InvalidInputError where none is left."""
+        if tokens and self._most <= self._reserve + tokens:
+            raise InvalidInputError(
+                f"max_tokens is {self._most}; {tokens} of them are kept free for context and {self._reserve} for special tokens and "
+                f"prompts: no room for text. Use max_tokens > {self._reserve + tokens}, or less context: Situate(max_tokens=...)."
+            )
         return replace(self, reserve=self._reserve + tokens) if tokens else self
 
     def __or__(self, step: Step) -> Pipeline:

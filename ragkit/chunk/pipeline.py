@@ -55,8 +55,11 @@ class Pipeline:
         )
 
     def bind(self, tokenizer: Tokenizer, /, *, window: int | None = None) -> Self:
-        """The same pipeline with its chunker on this tokenizer; errors as in ``Engine.bind``."""
-        return replace(self, chunker=self.chunker.bind(tokenizer, window=window))
+        """The same pipeline with its chunker on this tokenizer; errors as in ``Engine.bind``, and where context leaves no room."""
+        bound = replace(self, chunker=self.chunker.bind(tokenizer, window=window))
+        # Now, before a database is made for chunks that cannot be cut.
+        assert bound._cutter
+        return bound
 
     @cached_property
     def _cutter(self) -> Engine:

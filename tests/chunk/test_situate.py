@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragkit import Index
 from ragkit.chunk import CodeChunker, FixedChunker, Late, MarkdownChunker, RecursiveChunker, SentenceChunker, Situate, from_recipe
+from ragkit.embed import TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.text import resolve_tokenizer
 from ragkit.types import Chunk, Document, Encoding, Span
@@ -199,3 +202,13 @@ def test_endless_sentences_cost_no_more_than_others() -> None:
         seconds.append(time.process_time() - begun)
         assert all(chunk.context for chunk in chunks)
     assert seconds[1] < 9 * seconds[0]
+
+
+def test_context_that_leaves_no_room_is_named(tmp_path: Path) -> None:
+    """Before a database is made, and with what to change."""
+    chunker = RecursiveChunker(60) | Situate(max_tokens=64)
+    with pytest.raises(
+        InvalidInputError, match=r"max_tokens is 60; 64 of them are kept free for context and 2 .*Situate\(max_tokens"
+    ):
+        Index(tmp_path / "kb", chunker=chunker, embedder=TransformerEmbedder())
+    assert not (tmp_path / "kb").exists()
