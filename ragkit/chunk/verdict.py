@@ -30,8 +30,10 @@ _APART = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(rf"[{_APART}]|[^\W{_APART}]+", regex.V1)
 _REFUSAL = regex.compile(
     r"""^\W*(?:i(?:\s*['’]?m|\s+am)?\s+(?:so\s+)?sorry\b|sorry\b|i\s+(?:can\s*not|cannot|can['’]?t|could\s+not|won['’]?t|am\s+(?:not\s+able|unable))\b
-    |i['’]m\s+(?:not\s+able|unable)\b|unfortunately,?\s+i\b|as\s+an?\s+(?:ai|language\s+model)\b|(?:es\s+tut\s+mir\s+leid|ich\s+kann\s+(?:nicht|das|diese))
-    |je\s+(?:suis\s+d[ée]sol[ée]|ne\s+peux\s+pas)|lo\s+siento)""",
+    |i['’]m\s+(?:not\s+able|unable)\b|i\s+(?:do\s+not|don['’]?t)\s+have\b|unfortunately,?\s+i\b|as\s+an?\s+(?:ai|language\s+model)\b
+    |this\s+(?:request|content)\s+(?:violates|goes\s+against)\b
+    |(?:es\s+tut\s+mir\s+leid|entschuldigung\b|tut\s+mir\s+leid|leider\s+kann\s+ich|(?:das|dies)\s+kann\s+ich\s+nicht|ich\s+kann\s+(?:nicht|das|diese|dir|ihnen|leider))
+    |je\s+(?:suis\s+d[ée]sol[ée]|ne\s+peux\s+pas|ne\s+suis\s+pas\s+en\s+mesure)|d[ée]sol[ée]e?\b|lo\s+siento|no\s+puedo\b|lamento\b)""",
     regex.IGNORECASE | regex.VERBOSE,
 )
 _LINK = regex.compile(r"(?:https?://|www\.)[^\s<>\"')\]]+|[\w.+-]+@[\w-]+\.[\w.]+", regex.IGNORECASE)
@@ -40,7 +42,12 @@ _MARKER = regex.compile(r"(?:document|passage)-[0-9a-f]{12}")
 _ORDER = regex.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,60}\b(?:instructions?|prompts?|rules|guidelines|above)\b"
     r"|\b(?:system|developer)\s+(?:prompt|message)\b|^\W*(?:system|assistant|user|human)\s*:|\byou\s+(?:are|must)\s+now\b"
-    r"|\b(?:do\s+not|don['’]t)\s+(?:tell|mention|reveal)\b",
+    r"|\b(?:do\s+not|don['’]t)\s+(?:tell|mention|reveal)\b"
+    r"|(?:^|[.!?:]\s+)\W*(?:please\s+)?(?:tell|inform|ask|advise|instruct|urge)\s+(?:the\s+|your\s+|any\s+)?(?:users?|readers?|customers?)\b",
+    regex.IGNORECASE,
+)
+_LABEL = regex.compile(
+    r"^\s*\**(?:here(?:\s+is|['’]s)\s+(?:the|a)\s+(?:\w+\s+)?)?(?:context|answer|description)(?:\s+(?:of|for)\s+(?:the|this)\s+passage)?\**\s*:\**\s*",
     regex.IGNORECASE,
 )
 _CONTROL = regex.compile(r"[\p{Cc}\p{Co}\p{Cs}--[\t\n\r]]", regex.V1)
@@ -51,7 +58,7 @@ _OWN = 0.8
 
 def tidy(text: str) -> str:
     """The answer on one line, without a label and without quotation marks around it."""
-    text = regex.sub(r"^\s*\**(?:context|answer)\**\s*:\**\s*", "", text, flags=regex.IGNORECASE)
+    text = _LABEL.sub("", text)
     return " ".join(text.split()).strip('"“”„«» ')
 
 

@@ -185,8 +185,9 @@ class PromptedSituator:
             self._tally.told(prompt, new=new, reason="failed", detail=reply)
             self._failing += 1
             if self._failing >= self.patience:
+                failed, self._failing = self._failing, 0
                 raise ContextError(
-                    f"The last {self._failing} calls of {self._recipe['model']} failed, the last one on document {prompt.doc_id!r}: {reply} "
+                    f"The last {failed} calls of {self._recipe['model']} failed, the last one on document {prompt.doc_id!r}: {reply} "
                     "What was answered is kept; set the model right and run again."
                 )
             return ""
