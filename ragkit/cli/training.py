@@ -93,11 +93,12 @@ def context(
         labels = None if questions is None else load_labels(questions, texts)
         base = TransformerEmbedder(model)
         made = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap)
+        most = max_tokens if isinstance(max_tokens, int) else max_tokens[1]
         report = train_context(
             texts,
             labels,
             embedder=base if cache is None else CachedEmbedder(base, path=cache),
-            chunker=made | Situate(title=True, before=1, max_tokens=min(_CONTEXT_TOKENS, max_tokens // 4), document=0.1),
+            chunker=made | Situate(title=True, before=1, max_tokens=min(_CONTEXT_TOKENS, most // 4), document=0.1),
             mode=mode.value,
             folds=folds,
             seed=seed,
