@@ -153,7 +153,7 @@ def plan_reach(spec: ModelSpec, extend: Extend, window: int | None) -> Reach:
 
 def check_temperature(spec: ModelSpec, temperature: float) -> None:
     """Raise InvalidInputError for a number that is no temperature, CapabilityError where scaling the queries would not be exact."""
-    if not 0.0 < temperature < math.inf:
+    if not isinstance(temperature, (int, float)) or isinstance(temperature, bool) or not 0.0 < temperature < math.inf:
         raise InvalidInputError(f"temperature={temperature!r}; it is above 0 (0.5 to 0.8 are usual, 1 changes nothing).")
     if spec.model_type not in TEMPERED:
         raise CapabilityError(

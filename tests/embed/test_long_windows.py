@@ -338,6 +338,7 @@ def test_a_card_of_another_version_is_refused_in_words(make_model: Make) -> None
         ("qwen3", {"temperature": 0.8, "window": None}, CapabilityError, "roberta"),
         ("mpnet", {"temperature": 0.8, "window": None}, CapabilityError, "more than queries times keys"),
         ("bert", {"temperature": 0.0, "window": None}, InvalidInputError, "above 0"),
+        ("bert", {"temperature": "0.5", "window": None}, InvalidInputError, "above 0"),
         ("bert", {"temperature": float("nan"), "window": None}, InvalidInputError, "above 0"),
         ("bert", {"extend": "grouped", "window": 20}, InvalidInputError, "reads 24 tokens without it"),
         ("bert", {"extend": "grouped", "window": None}, InvalidInputError, "window=None"),
