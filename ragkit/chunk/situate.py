@@ -46,6 +46,9 @@ class Situate:
     vectors; the rest is the chunk read alone (the sum of two encodings, as in SitEmb, 2508.01959). ``document`` adds so
     much of the mean of the document's vectors, which costs no pass.
 
+    What the chunker itself gave (the header of a table) comes first in the context, and is read by both whatever ``use``
+    says, the rest with it.
+
     The context's tokens count against the chunker's limit: ``max_tokens`` of it are kept free. The chunk's text never
     contains it.
 
@@ -117,7 +120,8 @@ class Situate:
             # What the chunker itself put there was counted by it.
             room = self.max_tokens + (tokenizer.count_batch([chunk.context + "\n"])[0] if chunk.context else 0)
             context = fit_beside(parts, chunk.text, chunk.n_tokens, room, tokenizer)
-            plain = 1.0 if self.use == "bm25" else 1.0 - self.blend
+            # One context: whoever reads the chunker's own part of it reads all.
+            plain = 1.0 - self.blend if self.use != "bm25" else chunk.encoding.plain if chunk.context else 1.0
             encoding = replace(
                 chunk.encoding,
                 plain=plain if context else chunk.encoding.plain,

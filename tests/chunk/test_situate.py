@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit import Index
-from ragkit.chunk import CodeChunker, FixedChunker, Late, MarkdownChunker, RecursiveChunker, SentenceChunker, Situate, from_recipe
+from ragkit.chunk import (
+    CodeChunker,
+    FixedChunker,
+    Late,
+    MarkdownChunker,
+    RecursiveChunker,
+    SentenceChunker,
+    Situate,
+    TableChunker,
+    from_recipe,
+)
 from ragkit.embed import TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.text import resolve_tokenizer
@@ -212,3 +222,13 @@ def test_context_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     ):
         Index(tmp_path / "kb", chunker=chunker, embedder=TransformerEmbedder())
     assert not (tmp_path / "kb").exists()
+
+
+@pytest.mark.parametrize("use", ["dense", "bm25", "both"])
+def test_a_tables_header_is_read_by_both(use: Any) -> None:
+    """It is part of the chunk's meaning, whoever reads the title beside it."""
+    table = Document("name,age\n" + "\n".join(f"cat{row},{row}" for row in range(30)), metadata={"title": "Cats"})
+    for chunk in (TableChunker(50, tokenizer="words") | Situate(max_tokens=16, use=use))(table)[1:]:
+        assert chunk.context.startswith("name,age\nCats")
+        assert chunk.encoding.plain < 1
+        assert chunk.encoding.lexical
