@@ -45,10 +45,9 @@ class AdaptedEmbedder:
         """The base's card with the adapter's digest among the settings."""
         card = self.base.card
         if not self.adapter.fits(card):
-            trained = self.adapter.base
             raise StoreMismatchError(
-                f"The adapter {self.adapter.digest} was trained on {trained.name!r} (weights {trained.weights or 'unknown'}), and the "
-                f"embedder is {card.name!r} (weights {card.weights or 'unknown'}). Use that model, or train an adapter for this one."
+                f"The adapter {self.adapter.digest} was trained on {self.adapter.base.name!r}, and the embedder is {card.name!r}: "
+                f"{'; '.join(self.adapter.differences(card))}. Use that model, or train an adapter for this one."
             )
         return replace(card, settings={**card.settings, "adapter": self.adapter.digest})
 

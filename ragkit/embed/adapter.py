@@ -77,7 +77,16 @@ class Adapter:
 
     def fits(self, card: ModelCard) -> bool:
         """Whether this model gives the vectors the adapter was trained on."""
-        return _identity(self.base) == _identity(card)
+        return not self.differences(card)
+
+    def differences(self, card: ModelCard) -> list[str]:
+        """Each field in which this model differs from the one it was trained on, in words; empty where it fits."""
+        trained, given = _identity(self.base), _identity(card)
+        return [
+            f"{name} was {trained.get(name)!r} and is {given.get(name)!r}"
+            for name in sorted(trained.keys() | given.keys())
+            if trained.get(name) != given.get(name)
+        ]
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; the same adapter gives the same bytes. Raises InvalidInputError where it cannot."""
