@@ -41,11 +41,13 @@ def cluster_start(text: str, position: int, floor: int = 0) -> int:
     if ord(text[position]) < 0x300 and text[position] != "\n" and ord(text[position - 1]) < 0x300:
         return position
     begin = position - 1
-    while begin > floor and ord(text[begin]) >= 0x300:
+    # Two in a row below U+0300 are parted; one alone may follow a prefix, such as U+0600 before a digit.
+    while begin > floor and (ord(text[begin]) >= 0x300 or ord(text[begin - 1]) >= 0x300):
         begin -= 1
     if begin > floor and text[begin] == "\n" and text[begin - 1] == "\r":
         begin -= 1
-    for match in _clusters().finditer(text, begin):
+    # What stands before and one character tell: reading on would cost a long cluster once for every call.
+    for match in _clusters().finditer(text, begin, position + 1):
         start, end = match.span()
         if end > position:
             return position if start == position else int(start)

@@ -28,6 +28,8 @@ LINES = {
     "spaces": " ",
     "repeats": "word ",
     "one letter": "a",
+    "one cluster": "\u0301",
+    "joined": "👩\u200d",
 }
 
 

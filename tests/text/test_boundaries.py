@@ -6,8 +6,12 @@ import itertools
 import time
 
 import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragkit.text.boundaries import Strength, line_cuts, sentence_cuts
+from ragkit.text.unicode import cluster_start
 
 
 def sentences(text: str) -> list[str]:
@@ -67,3 +71,12 @@ def test_time_is_linear(unit: str) -> None:
 
     # Linear work takes 8 times as long, quadratic work 64 times.
     assert seconds(160_000) < 24 * max(seconds(20_000), 0.002)
+
+
+@given(st.text(st.sampled_from("a \r\n\u0301\u0600\u200d\u094d\u0915\u0937\u1100\u1161\u11a8\uac00\ud800🇩🇪👩🏽ü"), max_size=16))
+def test_the_start_of_a_grapheme_cluster(text: str) -> None:
+    starts = [match.start() for match in regex.finditer(r"\X", text)]
+    for position in range(len(text)):
+        expected = max(start for start in starts if start <= position)
+        assert cluster_start(text, position) == expected
+        assert cluster_start(text, position, starts[max(0, starts.index(expected) - 1)]) == expected
