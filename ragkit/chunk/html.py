@@ -66,6 +66,10 @@ class _Reader(HTMLParser):
         self.feed(text)
         self.close()
 
+    def parse_html_declaration(self, i: int) -> int:
+        """Read on behind ``<![...>``, on which the parser gives up; in HTML that is a comment up to the next ``>``."""
+        return self.parse_bogus_comment(i) if self.rawdata.startswith("<![", i) else super().parse_html_declaration(i)
+
     def _place(self) -> int:
         line, column = self.getpos()
         return self._lines[line - 1] + column

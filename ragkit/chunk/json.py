@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -56,6 +57,14 @@ class JsonChunker(Engine):
                 key = str(place)
                 if member.type == "pair" and (name := member.child_by_field_name("key")) is not None:
                     begin, stop = span(name, to_character)
-                    key = text[begin:stop].strip('"').replace("~", "~0").replace("/", "~1")
+                    key = _decoded(text[begin:stop]).replace("~", "~0").replace("/", "~1")
                 todo.append((member, depth + 1, f"{pointer}/{key}"))
         return make_layout(cuts, len(text), atoms=atoms, sections=tuple(sorted(sections, key=lambda entry: entry[0])))
+
+
+def _decoded(key: str) -> str:
+    """What a key's source stands for: pointers name it without quotes and escapes."""
+    try:
+        return str(json.loads(key, strict=False))
+    except ValueError:
+        return key.strip('"')

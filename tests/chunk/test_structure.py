@@ -104,6 +104,12 @@ def test_json_pointers_escape_and_count_lines() -> None:
     assert "/a~1b~0" in {chunk.metadata["pointer"] for chunk in one}
 
 
+def test_json_pointers_name_keys_without_quotes_and_escapes() -> None:
+    data = {"first": "one two three four", 'say "é"\n': ["one two three four"]}
+    chunks = JsonChunker(8, tokenizer="words")(Document(json.dumps(data)))
+    assert '/say "é"\n' in {chunk.metadata["pointer"] for chunk in chunks}
+
+
 HTML = """<html><head><title>T</title></head><body>
 <h1>Guide &amp; more</h1><p>Some words about it all. And then some more of them.</p>
 <h2>Install</h2><ul><li>one thing</li><li>two things</li></ul>
@@ -122,7 +128,8 @@ def test_html_headings_and_whole_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["<p>open", "<h1>never closed", "</p></div>", "<a href='x", "< p >", "<!-- open", "<![CDATA[x", "<p\n>x"]
+    "broken",
+    ["<p>open", "<h1>never closed", "</p></div>", "<a href='x", "< p >", "<!-- open", "<![CDATA[x", "<![foo[bar]]>", "<p\n>x"],
 )
 def test_broken_html_is_chunked_all_the_same(broken: str) -> None:
     text = broken + " word" * 60
