@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.chunk.layout import Layout
 from ragkit.chunk.packer import pack, token_places
+from ragkit.errors import ChunkLimitError
 from ragkit.seams import Tokenizer
+from ragkit.text.unicode import cluster_start
 
 
 def best_fit(text: str, cuts: NDArray[np.int64], tokenizer: Tokenizer, *, limit: int, overlap: int, ahead: int) -> Layout:
@@ -40,8 +43,17 @@ def _with_parts(
     parts: list[int] = []
     for at in np.flatnonzero(np.diff(np.searchsorted(starts, ends)) > room):
         begin, end = int(ends[at]), int(ends[at + 1])
-        parts += [begin + piece.end for piece in pack(text[begin:end], Layout(), tokenizer, limit=room)]
+        parts += _parts(text, begin, end, tokenizer, room)
     return np.union1d(ends, np.array(parts, np.int64))
+
+
+def _parts(text: str, begin: int, end: int, tokenizer: Tokenizer, room: int) -> list[int]:
+    """The ends of a sentence's parts, without those in a grapheme cluster; none, for the engine to find, where a character needs more."""
+    try:
+        ends = [begin + piece.end for piece in pack(text[begin:end], Layout(), tokenizer, limit=room)]
+    except ChunkLimitError:
+        return []
+    return [at for before, at in pairwise([begin, *ends]) if cluster_start(text, at, before) == at]
 
 
 def _last_greedy(ends: NDArray[np.int64], places: NDArray[np.int64], limit: int, room: int, before: int) -> int:

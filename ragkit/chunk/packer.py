@@ -112,7 +112,10 @@ class _Packer:
         # A context may fill half of a chunk; one that needs more is left out.
         if tokens * 2 <= self._limit:
             try:
-                return self._take(start, done, context, tokens)
+                piece = self._take(start, done, context, tokens)
+                # A grapheme cluster that fits alone is worth more than what is read before it.
+                if piece is None or cluster_start(self._text, piece.end, start) == piece.end:
+                    return piece
             except ChunkLimitError:
                 pass  # the character fits without the context, or the next line says that it does not
         return self._take(start, done, "", 0)

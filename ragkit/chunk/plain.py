@@ -36,7 +36,8 @@ class FixedChunker(Engine):
 
 @dataclass(frozen=True)
 class SentenceChunker(Engine):
-    """Whole sentences and lines, as many as fit; only a sentence beyond the limit is cut, between words.
+    """Whole sentences and lines, as many as fit; only a sentence beyond the limit is cut, between words. With ``overlap``
+    that is one that does not fit beside what the chunk shares with the one before.
 
     Sentences end at Unicode terminators of any script; abbreviations, initials, decimals and numbered items do not
     end them. A line end that only wraps a sentence does not either.

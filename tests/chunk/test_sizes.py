@@ -24,6 +24,7 @@ from ragkit.chunk import (
     from_recipe,
 )
 from ragkit.errors import InvalidInputError
+from ragkit.testing.laws import check_chunks
 from ragkit.testing.texts import pathological
 from ragkit.text import resolve_tokenizer
 
@@ -200,3 +201,11 @@ def test_own_separators_are_local() -> None:
     paragraphs[3] += " A sentence that was not there before."
     after = [chunk.text for chunk in chunker(Document("\n\n".join(paragraphs)))]
     assert sum(body not in before for body in after) <= 4
+
+
+@pytest.mark.parametrize("overlap", [6, 32, 63])
+@pytest.mark.parametrize("tokenizer", ["words", "characters", "cl100k_base"])
+def test_best_fit_keeps_the_laws_where_overlap_leaves_little_room(tokenizer: str, overlap: int) -> None:
+    document = Document("👩\u200d👩\u200d👧\u200d👦🇩🇪 one two\r\nक्षि e\u0301 three. Four\u2028five 👍🏽! " * 8)
+    chunker = SentenceChunker(64, overlap=overlap, packing="best", tokenizer=tokenizer, reserve=0)
+    assert check_chunks(document, chunker(document), chunker.counter.count_batch, limit=64, overlap=overlap) == []

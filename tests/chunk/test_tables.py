@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,15 @@ def test_html_tables_inside_tables_and_without_headers() -> None:
     contexts = [chunk.context for chunk in chunks_of(text, 60, HtmlChunker)]
     assert {"outer | head", "inner"} <= set(contexts)
     assert {chunk.context for chunk in chunks_of("<table>" + row(["1", "2"]) * 30 + "</table>", 40, HtmlChunker)} == {""}
+
+
+def test_a_header_gives_way_to_a_grapheme_cluster() -> None:
+    family = "👩\u200d👩\u200d👧\u200d👦"
+    document = Document("a,b\n" + f"{family},1\n" * 4)
+    chunks = TableChunker(8, tokenizer="characters")(document)
+    assert check_chunks(document, chunks, len_each, limit=8) == []
+    assert {chunk.context for chunk in chunks} == {"", "a,b"}
+
+
+def len_each(texts: Sequence[str]) -> list[int]:
+    return [len(text) for text in texts]
