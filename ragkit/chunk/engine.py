@@ -14,7 +14,7 @@ from ragkit.chunk.ids import chunk_ids
 from ragkit.chunk.layout import Layout
 from ragkit.chunk.packer import Piece, pack
 from ragkit.chunk.sizes import checked_size
-from ragkit.chunk.workers import checked_workers, stream_by_workers
+from ragkit.chunk.workers import checked_documents, checked_workers, stream_by_workers
 from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.text import resolve_tokenizer
@@ -61,7 +61,7 @@ class Engine:
         object.__setattr__(self, "max_tokens", checked_size(self.max_tokens))
         if not isinstance(self.overlap, int) or isinstance(self.overlap, bool) or self.overlap < 0:
             raise InvalidInputError(f"overlap is {self.overlap!r}; it must be a whole number of tokens, at least 0.")
-        if self.reserve is not None and (not isinstance(self.reserve, int) or self.reserve < 0):
+        if self.reserve is not None and (not isinstance(self.reserve, int) or isinstance(self.reserve, bool) or self.reserve < 0):
             raise InvalidInputError(f"reserve is {self.reserve!r}; it must be a whole number of tokens, at least 0, or None.")
         if self.tokenizer is not None:
             object.__setattr__(self, "tokenizer", resolve_tokenizer(self.tokenizer))
@@ -160,6 +160,7 @@ class Engine:
         With several ``workers``, so many new processes cut, and the same chunks come in the same order; documents are read
         a little ahead. See ``ragkit.chunk.workers``.
         """
+        checked_documents(documents)
         if checked_workers(workers) > 1:
             return stream_by_workers(self, documents, workers)
         return self._stream(documents)
@@ -191,7 +192,7 @@ class Engine:
             raise InvalidInputError(
                 f"id is {id!r}; a text that arrives in pieces needs the document's id, a str that is not empty."
             )
-        if isinstance(pieces, (str, bytes)):
+        if isinstance(pieces, (str, bytes)) or not isinstance(pieces, Iterable):
             raise InvalidInputError(
                 f"pieces is a {type(pieces).__name__}; give an iterable of str, or the text whole: Document(text)."
             )

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ragkit.chunk.engine import Engine
-from ragkit.chunk.workers import checked_workers, stream_by_workers
+from ragkit.chunk.workers import checked_documents, checked_workers, stream_by_workers
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Tokenizer
 from ragkit.types import Chunk, Document, canonical_json, digest
@@ -75,6 +75,7 @@ class Pipeline:
 
     def stream(self, documents: Iterable[Document], /, *, workers: int = 1) -> Iterator[Chunk]:
         """The chunks of many documents, one document at a time, or by so many processes; see ``Engine.stream``."""
+        checked_documents(documents)
         if checked_workers(workers) > 1:
             return stream_by_workers(self, documents, workers)
         return (chunk for document in documents for chunk in self(document))

@@ -79,6 +79,8 @@ class Situate:
             raise InvalidInputError(
                 f"write is {self.write!r}; it needs a recipe and a call with (document, chunks). See Situator."
             )
+        if not isinstance(self.document, (int, float)):
+            raise InvalidInputError(f"document is {self.document!r}; it is the weight of the document's mean vector, at least 0.")
         Encoding(document=self.document)
 
     @property

@@ -42,6 +42,15 @@ def checked_workers(workers: int) -> int:
     return workers
 
 
+def checked_documents(documents: Iterable[Document]) -> Iterable[Document]:
+    """``documents``; raises InvalidInputError for what cannot be gone through."""
+    if not isinstance(documents, Iterable):
+        raise InvalidInputError(
+            f"stream takes an iterable of Documents, not {type(documents).__name__}. For one document: chunker(document)."
+        )
+    return documents
+
+
 def stream_by_workers(chunker: Chunker, documents: Iterable[Document], workers: int) -> Iterator[Chunk]:
     """The chunks of ``chunker.stream(documents)``, made by ``workers`` new processes; documents are read a little ahead.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from itertools import pairwise
+from operator import index
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -76,13 +78,12 @@ class FunctionTokenizer:
 
     def _count(self, text: str) -> int:
         answer = self._function(text)
-        count = (
-            answer
-            if isinstance(answer, int) and not isinstance(answer, bool)
-            else len(answer)
-            if isinstance(answer, Sized)
-            else -1
-        )
+        count = -1
+        if isinstance(answer, Sized):
+            # A mapping is what a tokenizer made for a model (ids, mask): as long as it has keys.
+            count = -1 if isinstance(answer, Mapping) else len(answer)
+        elif isinstance(answer, SupportsIndex) and not isinstance(answer, bool):
+            count = index(answer)
         if count < 0:
             raise InvalidInputError(
                 f"The tokenizer function {self.name!r} returned {answer!r} for {text[:40]!r}; "

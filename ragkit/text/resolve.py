@@ -62,9 +62,16 @@ def _of_name(name: str) -> Tokenizer:
 
     if name in tiktoken.list_encoding_names():
         return TiktokenTokenizer(cached_encoding(name))
+    if not name:
+        raise InvalidInputError(f"The name of the tokenizer is empty. {_ALLOWED}")
     if name.endswith(".json"):
         return _of_file(name, "")
-    folder = find_model(name)
+    try:
+        folder = find_model(name)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{name!r} is no tiktoken encoding, no tokenizer by name and no model on this machine, and nothing is downloaded. {_ALLOWED}"
+        ) from error
     return _of_file(str(folder / "tokenizer.json"), folder.name if Path(name).is_dir() else name.rsplit("/", 1)[-1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ragkit import Document, RagkitError
@@ -14,6 +15,7 @@ from ragkit.chunk import (
     MarkdownChunker,
     RecursiveChunker,
     SentenceChunker,
+    Situate,
     TableChunker,
     from_recipe,
 )
@@ -30,6 +32,7 @@ from ragkit.text import resolve_tokenizer
         ({"max_tokens": True}, "max_tokens is True"),
         ({"overlap": -1}, "overlap is -1"),
         ({"reserve": -1}, "reserve is -1"),
+        ({"reserve": True}, "reserve is True"),
         ({"tokenizer": 42}, "42 is no tokenizer"),
     ],
 )
@@ -121,7 +124,7 @@ def test_a_tokenizer_without_offsets() -> None:
 
 @pytest.mark.parametrize("name", ["cl200k_base", "no-such", "", "gpt-9"])
 def test_unknown_encodings_say_what_is_allowed(name: str) -> None:
-    with pytest.raises(RagkitError, match=r"[Nn]o|not"):
+    with pytest.raises(RagkitError, match=r"cl100k_base.*the path of a tokenizer\.json"):
         RecursiveChunker(tokenizer=name)
 
 
@@ -132,7 +135,9 @@ def test_unknown_names_never_reach_for_the_network() -> None:
         resolve_tokenizer("p50k_edit")
 
 
-@pytest.mark.parametrize("function", [lambda text: -1, lambda text: None, lambda text: 1.5, lambda text: "x" and True])
+@pytest.mark.parametrize(
+    "function", [lambda text: -1, lambda text: None, lambda text: 1.5, lambda text: "x" and True, lambda text: {"input_ids": [1]}]
+)
 def test_a_function_that_does_not_count(function: Any) -> None:
     with pytest.raises(InvalidInputError, match="must return a count"):
         FixedChunker(5, tokenizer=function)(Document("some text"))
@@ -141,6 +146,25 @@ def test_a_function_that_does_not_count(function: Any) -> None:
 def test_a_function_may_return_its_tokens() -> None:
     chunks = FixedChunker(2, tokenizer=str.split)(Document("a b c d e"))
     assert [chunk.text for chunk in chunks] == ["a b", " c d", " e"]
+
+
+def test_a_function_may_return_a_number_of_another_library() -> None:
+    assert [chunk.text for chunk in FixedChunker(3, tokenizer=lambda text: np.int64(len(text)))(Document("abcdef"))] == [
+        "abc",
+        "def",
+    ]
+
+
+@pytest.mark.parametrize("thing", [None, 5, Document("text")])
+@pytest.mark.parametrize("chunker", [FixedChunker(5, tokenizer="words"), FixedChunker(90, tokenizer="words") | Situate()])
+def test_what_cannot_be_gone_through(chunker: Any, thing: Any) -> None:
+    with pytest.raises(InvalidInputError, match="iterable of Documents"):
+        chunker.stream(thing)
+
+
+def test_a_text_in_no_pieces() -> None:
+    with pytest.raises(InvalidInputError, match="iterable of str"):
+        FixedChunker(5, tokenizer="words").stream_text(None, id="d")  # type: ignore[arg-type]
 
 
 def test_one_character_beyond_the_limit() -> None:
