@@ -45,6 +45,9 @@ class RagkitTextSplitter(TextSplitter):
 
     def create_documents(self, texts: list[str], metadatas: list[dict[Any, Any]] | None = None) -> list[LangChainDocument]:
         """Split each text; ``metadatas`` has one entry per text. InvalidInputError when their numbers differ."""
+        given: Any = texts
+        if isinstance(given, str):
+            raise InvalidInputError("texts is one str; give a list: create_documents([text]).")
         if metadatas is not None and len(metadatas) != len(texts):
             raise InvalidInputError(
                 f"{len(texts)} texts and {len(metadatas)} metadatas: give one metadata dict per text, or none."
@@ -61,6 +64,10 @@ class RagkitTextSplitter(TextSplitter):
     def lazy_split_documents(self, documents: Iterable[LangChainDocument]) -> Iterator[LangChainDocument]:
         """The pieces of each document, in order, while they are asked for; nothing is gathered."""
         for document in documents:
+            if not isinstance(document, LangChainDocument):
+                raise InvalidInputError(
+                    f"{type(document).__name__} is no LangChain Document. Give a list of Documents, or texts to create_documents."
+                )
             for chunk in self.chunker.stream([to_chunk(document)]):
                 yield piece_of(document, chunk, start_index=self._add_start_index, context=True)
 
@@ -108,7 +115,12 @@ class RagkitTextSplitter(TextSplitter):
         if model_name is not None:
             import tiktoken
 
-            encoding_name = tiktoken.encoding_name_for_model(model_name)
+            try:
+                encoding_name = tiktoken.encoding_name_for_model(model_name)
+            except KeyError as error:
+                raise InvalidInputError(
+                    f"tiktoken knows no encoding of the model {model_name!r}. Give its encoding_name, such as 'o200k_base'."
+                ) from error
         return cls._counting(encoding_name, chunk_size, chunk_overlap, separators, add_start_index)
 
     @classmethod

@@ -190,3 +190,14 @@ def test_from_tiktoken() -> None:
     assert by_model.split_text(TEXT) == RagkitTextSplitter.from_tiktoken_encoder(chunk_size=32).split_text(TEXT)
     ranged = RagkitTextSplitter.from_tiktoken_encoder(chunk_size=(20, 32), separators=["\n\n", ". "])
     assert ranged.chunker.recipe == RecursiveChunker((20, 32), tokenizer="cl100k_base", separators=["\n\n", ". "]).recipe
+
+
+def test_what_cannot_be_split_says_so() -> None:
+    splitter = RagkitTextSplitter(RecursiveChunker(20, tokenizer="words"))
+    for things in (["text"], Document(page_content="text")):
+        with pytest.raises(InvalidInputError, match="no LangChain Document"):
+            splitter.split_documents(things)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="give a list"):
+        splitter.create_documents("text")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"gpt-77.*encoding_name"):
+        RagkitTextSplitter.from_tiktoken_encoder(model_name="gpt-77")
