@@ -91,7 +91,7 @@ def chunk(
             return
         out = console()
         for piece, (first, last) in zip(chunks, places, strict=True):
-            headings = " > ".join(piece.metadata.get("headings", []))
+            headings = printable(" > ".join(piece.metadata.get("headings", [])))
             out.print(
                 f"[{piece.index + 1}] lines {first}-{last}  characters {piece.start}-{piece.end}  {piece.n_tokens} tokens"
                 + (f"  {headings}" if headings else ""),
@@ -100,7 +100,7 @@ def chunk(
             )
             if piece.context:
                 out.print(printable(f"context: {piece.context}"), style="italic", soft_wrap=True)
-            out.print(printable(piece.text.strip("\n")), soft_wrap=True)
+            out.print(printable(piece.text.strip("\r\n")), soft_wrap=True)
             out.print()
         where = " of the extracted text" if document.metadata.get("extracted") else ""
         say(f"{len(chunks)} chunks of {document.id}; lines and characters are those{where or ' of the file'}.")
@@ -160,5 +160,8 @@ def line_ranges(text: str, chunks: list[Chunk]) -> list[tuple[int, int]]:
 
 
 def printable(text: str) -> str:
-    """Text that any terminal accepts: lone surrogates and control characters are shown as replacement characters."""
-    return "".join("\ufffd" if (ord(c) < 32 and c not in "\n\t") or c == "\x7f" or 0xD800 <= ord(c) < 0xE000 else c for c in text)
+    """Text that any terminal accepts: lines end in LF, lone surrogates and control characters are shown as replacement characters."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
+    return "".join(
+        "\ufffd" if (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 else c for c in lines
+    )

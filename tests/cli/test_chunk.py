@@ -58,6 +58,13 @@ def test_text_for_people(run: Run, file: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_lines_of_any_end_are_lines(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "dos.txt"
+    path.write_bytes("one\r\ntwo\rthree \u009b31m".encode())
+    done = run("chunk", path, "--tokenizer", "words")
+    assert "one\ntwo\nthree \ufffd31m\n" in done.stdout
+
+
 def test_overlap_and_chunker_are_used(run: Run, file: Path) -> None:
     fixed = run("chunk", file, "--chunker", "fixed", "--max-tokens", "20", "--overlap", "5", "--tokenizer", "words", "--json")
     chunks = json.loads(fixed.stdout)
