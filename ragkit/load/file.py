@@ -40,6 +40,8 @@ def read_bytes(path: Path, *, max_bytes: int) -> bytes:
             raise LoadError(f"{path} is not a regular file (a pipe, socket or device). Copy its content into a file first.")
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
+    except LoadError:
+        raise
     except FileNotFoundError as error:
         broken = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
         raise LoadError(f"{path} {broken}. Check the path; the current folder is {Path.cwd()}.") from error
