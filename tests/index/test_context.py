@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragkit import Document, Index
-from ragkit.chunk import FixedChunker, Late, RecursiveChunker, Situate
+from ragkit.chunk import FixedChunker, Late, RecursiveChunker, SentenceChunker, Situate
 from ragkit.testing.embedders import HashEmbedder
 
 PETS = Document("They purr at night. They eat fish. They sleep all day.", id="cats", metadata={"title": "Felines"})
@@ -74,3 +74,35 @@ def test_the_chunker_is_rebuilt_from_the_database(tmp_path: Path) -> None:
         index.add(PETS)
     with Index(tmp_path / "kb", embedder=HashEmbedder(), create=False) as again:
         assert again.add(PETS).unchanged == 1
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Situate(max_tokens=12),
+        Situate(max_tokens=12, use="both", document=0.5),
+        Situate(max_tokens=12, use="bm25"),
+        Late(overlap=3),
+    ],
+)
+def test_what_stands_around_a_chunk_is_never_stale(tmp_path: Path, step: Situate | Late) -> None:
+    """Another title, or another sentence before a chunk that stayed, leaves what a new database would hold."""
+    chunker = SentenceChunker(30, tokenizer="words", packing="one") | step
+    embedder = HashEmbedder(dim=64)
+    titled = Document(PETS.text, id="cats", metadata={"title": "Lions"})
+    edited = Document(PETS.text.replace("purr at", "hunt by"), id="cats", metadata={"title": "Lions"})
+    with Index(tmp_path / "kb", chunker=chunker, embedder=embedder) as index:
+        index.add([PETS, DOGS])
+        for place, version in enumerate((titled, edited)):
+            assert index.add([DOGS, version], batch_chunks=1).replaced == 1
+            with Index(tmp_path / f"fresh{place}", chunker=chunker, embedder=embedder) as fresh:
+                fresh.add([version, DOGS])
+                chunks = fresh.chunks_of("cats")
+                assert index.chunks_of("cats") == chunks
+                ids = [chunk.id for chunk in chunks]
+                np.testing.assert_allclose(index.vectors(ids), fresh.vectors(ids), atol=1e-6)
+                for words in ("lions", "felines", "hunt"):
+                    found = [
+                        [(hit.chunk.id, round(hit.score, 5)) for hit in one.search(words, mode="bm25")] for one in (index, fresh)
+                    ]
+                    assert found[0] == found[1]
