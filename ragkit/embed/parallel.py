@@ -11,6 +11,7 @@ import numpy as np
 from ragkit.embed.inputs import Reading
 from ragkit.embed.passes import read_long
 from ragkit.embed.tokens import Job, TokenPlanner
+from ragkit.errors import TextTooLongError
 from ragkit.seams import Vectors
 
 
@@ -43,7 +44,14 @@ def parallel_parts(planner: TokenPlanner, readings: Sequence[Reading], name: Cal
     n = len(readings)
     for kind, limit in ((True, longest), (False, planner.window)):
         rows = [row for row, reading in enumerate(readings) if (reading.span is None and reading.passes is None) is kind]
-        planned = replace(planner, window=limit).jobs([readings[row] for row in rows], partial(_name, name, rows))
+        try:
+            planned = replace(planner, window=limit).jobs([readings[row] for row in rows], partial(_name, name, rows))
+        except TextTooLongError as error:
+            if kind:
+                raise
+            raise TextTooLongError(
+                f"{error} With extend='parallel' only plain texts may be longer: leave the context out, or cut to {limit} tokens."
+            ) from error
         for job in planned:
             wanted = [(rows[at], pool) for at, pool in job.pools]
             if len(job.ids) <= planner.window:
