@@ -63,7 +63,8 @@ class _Reader(HTMLParser):
         self._open: list[tuple[str, int]] = []
         self._path: list[tuple[int, str]] = []
         self._heading: list[str] | None = None
-        self.feed(text)
+        # Behind the last ">" no tag closes, and the parser would look for its end from every "<" anew.
+        self.feed(text[: text.rfind(">") + 1])
         self.close()
 
     def parse_html_declaration(self, i: int) -> int:

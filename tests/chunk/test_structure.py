@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -134,6 +135,14 @@ def test_html_headings_and_whole_blocks() -> None:
 def test_broken_html_is_chunked_all_the_same(broken: str) -> None:
     text = broken + " word" * 60
     assert "".join(chunk.text for chunk in HtmlChunker(20, tokenizer="words")(Document(text))) == text
+
+
+@pytest.mark.parametrize("tag", ["<p ", "<!-- ", "<a href='"])
+def test_tags_that_never_close_take_linear_time(tag: str) -> None:
+    chunker = HtmlChunker(50, tokenizer="words")
+    begun = time.process_time()
+    chunker(Document("<p>Some words.</p>" + tag * 20_000))
+    assert time.process_time() - begun < 4
 
 
 def test_semantic_breaks_where_the_words_change() -> None:
