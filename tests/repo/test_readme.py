@@ -40,8 +40,11 @@ def runnable(page: Path) -> list[tuple[str, str, int]]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder such as a reader stands in: the repository's documents, and nothing else."""
-    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    """A folder such as a reader stands in: some of the repository's documents, enough to search, few enough to embed fast."""
+    for page in (ROOT / "docs" / "cli.md", *sorted((ROOT / "docs" / "adr").glob("00[01]*.md"))):
+        copy = tmp_path / page.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, copy)
     for name in ("README.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
