@@ -69,13 +69,17 @@ def main() -> int:
             embedder.embed_batch(batch)
             seconds[name].append(time.perf_counter() - begun)
     plain = statistics.median(seconds["plain"])
-    ratios = {name: statistics.median(t / p for t, p in zip(times, seconds["plain"], strict=True)) for name, times in seconds.items()}
+    ratios = {
+        name: statistics.median(t / p for t, p in zip(times, seconds["plain"], strict=True)) for name, times in seconds.items()
+    }
     chunks = sum(len(found) for _, found in items["plain"])
     tokens = sum(chunk.n_tokens for _, found in items["plain"] for chunk in found)
     if options.json:
         print(json.dumps({"chunks": chunks, "tokens": tokens, "plain_seconds": plain, "times_plain": ratios, "asked": ASKED}))
     else:
-        print(f"{len(documents)} documents, {chunks} chunks of at most {options.size} tokens, {tokens:,} tokens; {options.rounds} rounds")
+        print(
+            f"{len(documents)} documents, {chunks} chunks of at most {options.size} tokens, {tokens:,} tokens; {options.rounds} rounds"
+        )
         for name, ratio in ratios.items():
             print(f"  {name:20} {ratio:5.2f} x plain   {tokens / statistics.median(seconds[name]):8,.0f} tokens/s")
         print(f"asked: late without overlap at most {ASKED} x plain")

@@ -163,7 +163,7 @@ def test_refused(tmp_path: Path):
         AdaptedEmbedder(base, path=adapter).embed_chunks(DOCUMENT, PLAIN(DOCUMENT))
     other = AdaptedEmbedder(HashEmbedder(dim=DIM, name="another"), path=adapter)
     for call in (lambda: other.card, lambda: other.embed_query("cat"), lambda: other.embed_texts(["cat"])):
-        with pytest.raises(StoreMismatchError, match="trained on 'hash'.*: name was 'hash' and is 'another'"):
+        with pytest.raises(StoreMismatchError, match=r"trained on 'hash'.*: name was 'hash' and is 'another'"):
             call()
     with pytest.raises(InvalidInputError, match="Wrap the base"):
         CachedEmbedder(AdaptedEmbedder(base, path=adapter), path=tmp_path / "v.sqlite")

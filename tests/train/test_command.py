@@ -34,7 +34,19 @@ def files(secret: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def test_train_then_read_what_was_written(files: Path):
-    call = ["train", "context", "docs", "--questions", "q.jsonl", "--out", "a.safetensors", "--max-tokens", "30-40", "--folds", "2"]
+    call = [
+        "train",
+        "context",
+        "docs",
+        "--questions",
+        "q.jsonl",
+        "--out",
+        "a.safetensors",
+        "--max-tokens",
+        "30-40",
+        "--folds",
+        "2",
+    ]
     done = CliRunner().invoke(app, [*call, "--json", "--force", "--cache", "v.sqlite"])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
