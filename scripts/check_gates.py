@@ -80,6 +80,8 @@ IMPORTS = tests("tests/repo/test_import_cost.py")
 DOCS = tests("tests/repo/test_docs.py")
 LAWS = tests("tests/chunk/test_laws.py", "-k", "(every_law and function) or ids")
 REQUIREMENTS = tests("tests/repo/test_requirements.py")
+LATE = tests("tests/embed/test_late.py", "-k", "passes_cover or blend")
+SITUATE = tests("tests/chunk/test_situate.py", "-k", "keep_the_limit")
 NAMES = tests("tests/repo/test_public_names.py")
 PAGE = tests("tests/repo/test_readme.py", "-k", "planted")
 
@@ -114,6 +116,19 @@ FAULTS = [
         LAWS,
         edit("ragkit/chunk/engine.py", r"chunk_ids\(document\.id, self\.recipe\)", "chunk_ids(str(id(document)), self.recipe)"),
         "FAILED",
+    ),
+    Fault(
+        "a token's vector from the wrong pass",
+        LATE,
+        edit("ragkit/embed/passes.py", r"firsts\[:-1\] \+ room \+ 1\) // 2", "firsts[:-1] + room + 5) // 2"),
+        "test_passes_cover_every_token",
+    ),
+    Fault("shares of a blend exchanged", LATE, edit("ragkit/vec/mixing.py", r"append\(\(1 - share,", "append((share,"), "test_a_blend_is"),
+    Fault(
+        "a context that does not count against the limit",
+        SITUATE,
+        edit("ragkit/chunk/engine.py", r"reserve=self\._reserve \+ tokens", "reserve=self._reserve"),
+        "test_context_and_text_together_keep_the_limit",
     ),
     Fault("torch imported with ragkit", IMPORTS, append("ragkit/weights.py", "\nimport torch\n"), "test_nothing_heavy_is_loaded"),
     Fault(

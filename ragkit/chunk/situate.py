@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
@@ -174,7 +174,13 @@ class _Neighbours:
     def __init__(self, text: str, reach: int) -> None:
         self._text, self._reach = text, reach
         cuts = prose_cuts(text)
-        self._cuts = [0, *sorted(at for at, strength in cuts.items() if strength >= Strength.SENTENCE), len(text)]
+        self._cuts = [0]
+        for at in [*sorted(at for at, strength in cuts.items() if strength >= Strength.SENTENCE), len(text)]:
+            # Blanks between two sentences are no sentence: they belong to the one before.
+            if len(self._cuts) > 1 and not text[self._cuts[-1] : at].strip():
+                self._cuts[-1] = at
+            else:
+                self._cuts.append(at)
 
     def before(self, chunk: Chunk, count: int) -> str:
         at = bisect_left(self._cuts, chunk.start)
@@ -182,9 +188,10 @@ class _Neighbours:
         return self._text[first : chunk.start].strip() if count else ""
 
     def after(self, chunk: Chunk, count: int) -> str:
-        at = bisect_left(self._cuts, chunk.end)
-        if at < len(self._cuts) and self._cuts[at] == chunk.end:
-            at += 1
+        text, end = self._text, chunk.end
+        while end < len(text) and text[end].isspace():
+            end += 1
+        at = bisect_right(self._cuts, end)
         last = min(self._cuts[min(len(self._cuts), at + count) - 1], chunk.end + self._reach)
         return self._text[chunk.end : last].strip() if count else ""
 

@@ -120,6 +120,15 @@ def test_neighbouring_sentences_are_the_nearest() -> None:
     assert chunks[-1].context == "Four is fourth."
 
 
+def test_a_blank_line_is_no_sentence() -> None:
+    text = "Unplug it first.\n\nThen lift the lid.\n\n\n  Last, clean it."
+    chunker = SentenceChunker(6 + 20, tokenizer="words") | Situate(title=False, before=1, after=1, max_tokens=20)
+    contexts = [chunk.context for chunk in chunker(Document(text))]
+    assert contexts == ["Then lift the lid.", "Last, clean it.\nUnplug it first.", "Then lift the lid."]
+    two = SentenceChunker(6 + 20, tokenizer="words") | Situate(title=False, before=2, max_tokens=20)
+    assert two(Document(text))[-1].context.split() == ["Unplug", "it", "first.", "Then", "lift", "the", "lid."]
+
+
 def test_what_does_not_fit_is_shortened_at_words_nearest_last() -> None:
     text = "Alpha beta gamma delta epsilon zeta eta theta. Then comes this."
     chunker = SentenceChunker(3 + 4, tokenizer="words") | Situate(title=False, before=1, max_tokens=4)
