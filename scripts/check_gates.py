@@ -123,7 +123,12 @@ FAULTS = [
         edit("ragkit/embed/passes.py", r"firsts\[:-1\] \+ room \+ 1\) // 2", "firsts[:-1] + room + 5) // 2"),
         "test_passes_cover_every_token",
     ),
-    Fault("shares of a blend exchanged", LATE, edit("ragkit/vec/mixing.py", r"append\(\(1 - share,", "append((share,"), "test_a_blend_is"),
+    Fault(
+        "shares of a blend exchanged",
+        LATE,
+        edit("ragkit/vec/mixing.py", r"append\(\(1 - share,", "append((share,"),
+        "test_a_blend_is",
+    ),
     Fault(
         "a context that does not count against the limit",
         SITUATE,
