@@ -6,8 +6,8 @@ A seam says what the layer above needs and nothing more. Implementations live in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,4 +103,44 @@ class Embedder(Protocol):
 
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` over many documents at once, rows in order; lets batches cross documents."""
+        ...
+
+
+class TokenStates(NamedTuple):
+    """What a model made of the tokens of one text, or of one pass over a text longer than its window.
+
+    Special tokens, prompt and context are left out; every token of the text is in exactly one pass. ``ids`` int32
+    ``(n,)`` are the tokenizer's, ``starts`` and ``ends`` int64 ``(n,)`` their characters in the text (for a chunk: in the
+    chunk's text), ``states`` float32 ``(n, layers x hidden)`` the asked layers' outputs side by side, in the order asked.
+    """
+
+    ids: NDArray[np.int32]
+    starts: Offsets
+    ends: Offsets
+    states: NDArray[np.float32]
+
+
+#: Called with a row, a pass over its text (counted from 0) and what was read, in no promised order.
+Receive = Callable[[int, int, TokenStates], None]
+
+
+@runtime_checkable
+class TokenReader(Protocol):
+    """An embedder that also gives the states of single tokens: layer 0 is the input, layer i the output of layer i."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    def embed_and_read(
+        self, items: Sequence[tuple[Document, Sequence[Chunk]]], /, *, layers: Sequence[int], receive: Receive
+    ) -> Vectors:
+        """``embed_batch``, from the same passes through the model: ``receive`` gets every row's own tokens as well."""
+        ...
+
+    def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
+        """For each text its passes, in order; texts of any length, with the document prompt."""
+        ...
+
+    def read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[TokenStates]:
+        """For each query its tokens, with the query prompt; a query beyond the window is read in passes, put together."""
         ...

@@ -187,7 +187,8 @@ class Part:
 class Hit:
     """A chunk that a search returned; a higher ``score`` is better, ``rank`` counts from 1, ``parts`` says why.
 
-    ``lines`` are the first and last line of the chunk in its document, counted from 1.
+    ``lines`` are the first and last line of the chunk in its document, counted from 1. ``document`` is the digest of the
+    document as it was stored when the chunk was found ("" where no store was asked): it tells one version from the next.
     """
 
     chunk: Chunk
@@ -195,6 +196,7 @@ class Hit:
     rank: int
     parts: Mapping[str, Part] = field(default_factory=dict, hash=False)
     lines: tuple[int, int] = (1, 1)
+    document: str = ""
 
     @property
     def source(self) -> str:

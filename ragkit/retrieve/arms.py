@@ -26,6 +26,11 @@ class Candidate(Protocol):
         ...
 
     @property
+    def document(self) -> str:
+        """The digest of the document as stored, "" where the store keeps none."""
+        ...
+
+    @property
     def vector(self) -> Vector:
         """float32 ``(dim,)``."""
         ...

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A stored chunk as searches need it: its lines, its vector (float32 ``(dim,)``) and its BM25 tokens."""
+    """A stored chunk as searches need it: its lines, its document's digest, its vector (float32 ``(dim,)``), its BM25 tokens."""
 
     chunk: Chunk
     lines: tuple[int, int]
+    document: str
     vector: Vectors = field(hash=False)
     lex: list[str] = field(hash=False)
 
@@ -58,7 +59,7 @@ def chunk_columns(header: Header) -> list[str]:
 
 def row_columns(header: Header) -> list[str]:
     """The columns that ``rows_from`` reads."""
-    return [*chunk_columns(header), "lex", "vector"]
+    return [*chunk_columns(header), "doc_digest", "lex", "vector"]
 
 
 def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -> pa.Table:
@@ -155,8 +156,13 @@ def rows_from(table: pa.Table) -> list[Row]:
     lines = zip(table.column("line_first").to_pylist(), table.column("line_last").to_pylist(), strict=True)
     lex = (unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist())
     return [
-        Row(chunk=chunk, lines=place, vector=vector, lex=tokens)
-        for chunk, place, vector, tokens in zip(
-            chunks_from(table), lines, vectors_from(table) if len(table) else (), lex, strict=True
+        Row(chunk=chunk, lines=place, document=document, vector=vector, lex=tokens)
+        for chunk, place, document, vector, tokens in zip(
+            chunks_from(table),
+            lines,
+            table.column("doc_digest").to_pylist(),
+            vectors_from(table) if len(table) else (),
+            lex,
+            strict=True,
         )
     ]

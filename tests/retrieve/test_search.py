@@ -24,6 +24,7 @@ class Row:
     lines: tuple[int, int]
     vector: np.ndarray
     lex: list[str]
+    document: str = ""
 
 
 def row(doc_id: str, vector: Sequence[float], lex: str, *, start: int = 0) -> Row:
