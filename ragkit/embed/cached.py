@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
@@ -18,18 +17,17 @@ import numpy as np
 
 from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.inputs import Reading, batch_readings, reading_key, text_readings
-from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreFormatError
+from ragkit.errors import InvalidInputError, StoreCorruptError
 from ragkit.seams import Embedder, Tokenizer, Vectors
+from ragkit.sqlite import SqliteFile
 from ragkit.types import Chunk, Document, ModelCard
 from ragkit.vec.mixing import embed_mixed
 
-_FORMAT = 1
+_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
 #: Vectors are stored after this many new ones, so that an interrupted call loses little.
 _BLOCK = 4096
 #: Keys asked for in one statement.
 _KEYS = 500
-#: Seconds to wait for another process that writes.
-_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +67,12 @@ class CachedEmbedder:
                 "AdaptedEmbedder(CachedEmbedder(base, path=...), path=...)."
             )
         self.embedder = embedder
-        self.path = Path(path).expanduser()
+        self._file = SqliteFile(
+            path, what="The vector cache", schema=_SCHEMA, remedy="Delete it: it only saves time.", durable=False
+        )
+        self.path = self._file.path
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
-        self._open: tuple[int, sqlite3.Connection] | None = None
 
     def __repr__(self) -> str:
         return f"CachedEmbedder({self.embedder!r}, path={str(self.path)!r})"
@@ -123,7 +123,7 @@ class CachedEmbedder:
     def stats(self) -> CacheStats:
         """Counts since this object was made, and the file's entries and bytes; raises StoreError for an unusable file."""
         with self._lock:
-            connection = self._connection()
+            connection = self._file.connection()
             try:
                 entries = int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
             except sqlite3.Error as error:
@@ -137,9 +137,7 @@ class CachedEmbedder:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         with self._lock:
-            if self._open is not None and self._open[0] == os.getpid():
-                self._open[1].close()
-            self._open = None
+            self._file.close()
 
     def _embed(self, readings: Sequence[Reading], fresh: Callable[[Sequence[int]], Vectors], *, side: str) -> Vectors:
         card = self.card
@@ -161,7 +159,7 @@ class CachedEmbedder:
     def _load(self, keys: Sequence[bytes], dim: int) -> dict[bytes, Vectors]:
         found: dict[bytes, Vectors] = {}
         with self._lock:
-            connection = self._connection()
+            connection = self._file.connection()
             with self._bypass(len(keys), "looked up"):
                 for at in range(0, len(keys), _KEYS):
                     part = keys[at : at + _KEYS]
@@ -179,7 +177,7 @@ class CachedEmbedder:
         blobs = [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
         rows = [(key, blob, _checksum(key, blob)) for key, blob in blobs]
         with self._lock:
-            connection = self._connection()
+            connection = self._file.connection()
             with self._bypass(len(rows), "stored"), connection:
                 connection.executemany("INSERT OR REPLACE INTO vectors (key, vector, checksum) VALUES (?, ?, ?)", rows)
 
@@ -196,12 +194,6 @@ class CachedEmbedder:
                 stacklevel=5,
             )
 
-    def _connection(self) -> sqlite3.Connection:
-        """This process's connection: SQLite's must not cross a fork."""
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), _connect(self.path))
-        return self._open[1]
-
 
 def _firsts(keys: Sequence[bytes]) -> list[tuple[int, bytes]]:
     first: dict[bytes, int] = {}
@@ -212,41 +204,3 @@ def _firsts(keys: Sequence[bytes]) -> list[tuple[int, bytes]]:
 
 def _checksum(key: bytes, blob: bytes) -> bytes:
     return blake2b(key + blob, digest_size=8).digest()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(
-            f"The vector cache {str(path)!r} cannot be opened: {error}. Give a file on a local disk you may write to."
-        ) from error
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        with closing(connection.execute("PRAGMA user_version")) as cursor:
-            version = int(cursor.fetchone()[0])
-        if version > _FORMAT:
-            raise StoreFormatError(
-                f"The vector cache {str(path)!r} has format {version}; this version knows {_FORMAT}. Upgrade ragkit, or give another path."
-            )
-        with connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
-            )
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        raise StoreError(
-            f"The vector cache {str(path)!r} cannot be opened: {error}. Give a file on a local disk you may write to."
-        ) from error
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise StoreCorruptError(
-            f"{str(path)!r} is no vector cache, or is damaged: {error}. Delete it: it only saves time."
-        ) from error
-    except StoreFormatError:
-        connection.close()
-        raise
-    return connection

@@ -303,7 +303,7 @@ def test_a_newer_format_is_refused(cached: CachedEmbedder) -> None:
 
 
 def test_a_locked_file_is_bypassed_and_reported(cached: CachedEmbedder, inner: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragkit.embed.cached._PATIENCE", 0.05)
+    monkeypatch.setattr("ragkit.sqlite._PATIENCE", 0.05)
     cached.embed_texts(["the cat"])
     other = sqlite3.connect(cached.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -388,7 +388,7 @@ def test_unusable_files_of_answers(stand: Stand, tmp_path: Path) -> None:
     """What cannot be kept is not asked for."""
     chunks = CHUNKER(DOCUMENT)
     (tmp_path / "other.db").write_bytes(b"not a database at all, but long enough to look at" * 20)
-    with pytest.raises(StoreCorruptError, match="no file of answers"):
+    with pytest.raises(StoreCorruptError, match="another kind of file"):
         stand.situator(cache=tmp_path / "other.db")(DOCUMENT, chunks)
     with pytest.raises(StoreError, match="cannot be opened"):
         stand.situator(cache=tmp_path)(DOCUMENT, chunks)

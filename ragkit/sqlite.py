@@ -1,0 +1,79 @@
+"""A SQLite file of ours: opened once a process, checked for its format, its errors translated."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+
+#: Seconds to wait for another process that writes.
+_PATIENCE = 30.0
+
+
+class SqliteFile:
+    """The file at ``path`` in WAL mode, made on first use with ``schema`` (one CREATE TABLE IF NOT EXISTS statement).
+
+    ``what`` names the file in messages ("The vector cache"), ``remedy`` says what to do when it is damaged. ``durable``
+    False lets the newest commits be lost with the power, never the file. Several threads and processes may share it, on a
+    local disk; callers hold a lock of their own around a connection.
+    """
+
+    def __init__(self, path: str | Path, *, what: str, schema: str, remedy: str, format: int = 1, durable: bool = True) -> None:
+        self.path = Path(path).expanduser()
+        self._what, self._schema, self._remedy = what, schema, remedy
+        self._format, self._durable = format, durable
+        self._open: tuple[int, sqlite3.Connection] | None = None
+
+    def connection(self) -> sqlite3.Connection:
+        """This process's connection: SQLite's must not cross a fork.
+
+        Raises StoreError when the file cannot be opened, StoreCorruptError when it is no such file, StoreFormatError when a
+        newer ragkit wrote it.
+        """
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), self._connect())
+        return self._open[1]
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        if self._open is not None and self._open[0] == os.getpid():
+            self._open[1].close()
+        self._open = None
+
+    def _connect(self) -> sqlite3.Connection:
+        cannot = f"{self._what} {str(self.path)!r} cannot be opened: {{}}. Give a file on a local disk that you may write to."
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(cannot.format(error)) from error
+        try:
+            self._prepare(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(cannot.format(error)) from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise StoreCorruptError(
+                    f"{self._what} {str(self.path)!r} is another kind of file, or is damaged: {error}. {self._remedy}"
+                ) from error
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        if not self._durable:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        with closing(connection.execute("PRAGMA user_version")) as cursor:
+            version = int(cursor.fetchone()[0])
+        if version > self._format:
+            raise StoreFormatError(
+                f"{self._what} {str(self.path)!r} has format {version}; this version knows {self._format}. Upgrade ragkit, or give "
+                "another path."
+            )
+        with connection:
+            connection.execute(self._schema)
+            connection.execute(f"PRAGMA user_version = {self._format}")
