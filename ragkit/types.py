@@ -187,8 +187,8 @@ class Part:
 class Hit:
     """A chunk that a search returned; a higher ``score`` is better, ``rank`` counts from 1, ``parts`` says why.
 
-    ``lines`` are the first and last line of the chunk in its document, counted from 1. ``document`` is the digest of the
-    document as it was stored when the chunk was found ("" where no store was asked): it tells one version from the next.
+    ``lines`` are the first and last line of the chunk in its document, counted from 1. ``document`` is a digest of the
+    document, and of how it was chunked, as stored when the chunk was found ("" where no store was asked): it tells versions apart.
     """
 
     chunk: Chunk

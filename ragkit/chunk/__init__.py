@@ -15,7 +15,7 @@ from ragkit.chunk.plain import FixedChunker, RecursiveChunker, SentenceChunker
 from ragkit.chunk.prompts import Prompt
 from ragkit.chunk.recipes import from_recipe
 from ragkit.chunk.semantic import SemanticChunker
-from ragkit.chunk.situate import Situate, Situator
+from ragkit.chunk.situate import Fallible, Situate, Situator
 from ragkit.chunk.table import TableChunker
 from ragkit.chunk.verdict import Reply
 from ragkit.chunk.written import PromptedSituator
@@ -26,6 +26,7 @@ __all__ = [
     "Engine",
     "Estimate",
     "Fallback",
+    "Fallible",
     "FixedChunker",
     "HtmlChunker",
     "JsonChunker",

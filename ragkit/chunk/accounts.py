@@ -77,7 +77,7 @@ class WritingReport:
 
     @property
     def failed_documents(self) -> list[str]:
-        """Documents with chunks whose call failed. Delete and add them again: only the failed chunks are asked for."""
+        """Documents with chunks whose call failed. Add them again: only the failed chunks are asked for."""
         return sorted({one.doc_id for one in self.fallbacks if one.reason == "failed"})
 
 
@@ -89,6 +89,7 @@ class Tally:
         self._words: dict[tuple[str, bytes], bool] = {}
         self._fallbacks: dict[tuple[str, bytes], Fallback] = {}
         self._parts: set[tuple[str, bytes]] = set()
+        self._failed: dict[str, set[bytes]] = {}
         self._counts: Counter[str] = Counter()
 
     def paid(self, reply: Reply) -> None:
@@ -104,12 +105,21 @@ class Tally:
         with self._lock:
             if not prompt.whole:
                 self._parts.add(key)
+            if reason == "failed":
+                self._failed.setdefault(prompt.doc_id, set()).add(prompt.key)
+            elif prompt.doc_id in self._failed:
+                self._failed[prompt.doc_id].discard(prompt.key)
             if reason:
                 self._words.pop(key, None)
                 self._fallbacks[key] = Fallback(prompt.doc_id, prompt.span, reason, detail)
             else:
                 self._fallbacks.pop(key, None)
                 self._words[key] = new or self._words.get(key, False)
+
+    def failed(self, doc_id: str) -> int:
+        """How many chunks of a document have no words because their last call failed."""
+        with self._lock:
+            return len(self._failed.get(doc_id, ()))
 
     def report(self) -> WritingReport:
         """The counts so far."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ragkit.chunk.engine import Engine
+from ragkit.chunk.situate import Fallible
 from ragkit.chunk.workers import checked_documents, checked_workers, stream_by_workers
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Tokenizer
@@ -72,6 +73,11 @@ class Pipeline:
             chunks = step(document, chunks, self._cutter.counter)
         recipe = self.recipe
         return [replace(chunk, id=digest(document.id, recipe, f"{chunk.start}:{chunk.end}", chunk.text)) for chunk in chunks]
+
+    def unfinished(self, doc_id: str, /) -> str:
+        """What the steps left undone of a document; "" when nothing. See ``Fallible``."""
+        told = (step.unfinished(doc_id) for step in self.steps if isinstance(step, Fallible))
+        return "; ".join(reason for reason in told if reason)
 
     def stream(self, documents: Iterable[Document], /, *, workers: int = 1) -> Iterator[Chunk]:
         """The chunks of many documents, one document at a time, or by so many processes; see ``Engine.stream``."""

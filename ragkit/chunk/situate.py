@@ -32,6 +32,15 @@ class Situator(Protocol):
     def __call__(self, document: Document, chunks: Sequence[Chunk], /) -> Sequence[str]: ...
 
 
+@runtime_checkable
+class Fallible(Protocol):
+    """A situator or a step that may leave something undone: an index says so, and tries such a document again with the next add."""
+
+    def unfinished(self, doc_id: str, /) -> str:
+        """What is missing of the document that was handled last under this id, for people; "" when nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Situate:
     """Gives every chunk a context of at most ``max_tokens`` tokens, in this order while there is room:
@@ -132,6 +141,10 @@ class Situate:
             )
             situated.append(replace(chunk, context=context, encoding=encoding))
         return situated
+
+    def unfinished(self, doc_id: str, /) -> str:
+        """What the situator left undone of a document; "" when nothing."""
+        return self.write.unfinished(doc_id) if isinstance(self.write, Fallible) else ""
 
     def _written(self, document: Document, chunks: Sequence[Chunk]) -> list[str]:
         if self.write is None or not chunks:

@@ -121,6 +121,11 @@ class PromptedSituator:
         """What was written, kept, and fell back since this object was made; each chunk counts once."""
         return self._tally.report()
 
+    def unfinished(self, doc_id: str) -> str:
+        """What is missing of a document and may come when asked again: chunks whose call failed; "" when nothing."""
+        failed = self._tally.failed(doc_id)
+        return f"{failed} chunks have no words of {self._recipe['model']}: their calls failed" if failed else ""
+
     def close(self) -> None:
         """Close the file of answers; the next call opens it again."""
         self._answers.close()
@@ -161,8 +166,13 @@ class PromptedSituator:
                 for future in done:
                     key, then = running.pop(future)
                     reply = future.result()
+                    # An equal document may have had them answered while the first was on its way.
+                    kept = self._answers.load([prompt.key for prompt in then])
                     for prompt in then:
-                        submit(prompt)
+                        if prompt.key in kept:
+                            yield prompt, self._judged(prompt, kept[prompt.key], new=False)
+                        else:
+                            submit(prompt)
                     for prompt in waiting.pop(key):
                         yield prompt, self._judged(prompt, reply, new=True)
         finally:

@@ -163,6 +163,7 @@ class Index:
             embedded=counts.embedded,
             reused=counts.reused,
             skipped=tuple(counts.skipped),
+            unfinished=tuple(counts.unfinished),
             optimized=optimized,
             note=note,
             seconds=time.perf_counter() - begun,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ragkit.chunk import Fallible
 from ragkit.embed import embed_keys
 from ragkit.errors import DuplicateIdError, EmbeddingError, InvalidInputError, RagkitError
 from ragkit.index.lines import lines_of
@@ -35,6 +36,7 @@ class Counts:
     embedded: int = 0
     reused: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unfinished: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def written(self) -> int:
@@ -50,6 +52,7 @@ class _Item:
     digest: str
     chunks: list[Chunk]
     known: bool
+    undone: str
 
 
 class Ingest:
@@ -118,7 +121,11 @@ class Ingest:
                 self.counts.unchanged += 1
                 self._watch.advance()
                 continue
-            item = _Item(document, wanted[document.id], self._chunk(document), document.id in stored)
+            chunks = self._chunk(document)
+            undone = self._chunker.unfinished(document.id) if chunks and isinstance(self._chunker, Fallible) else ""
+            # Under another digest than a finished document's, so that the next add takes it up again.
+            content = digest(wanted[document.id], "unfinished") if undone else wanted[document.id]
+            item = _Item(document, content, chunks, document.id in stored, undone)
             if not item.chunks and not item.known:
                 self.counts.skipped.append((document.id, _why_skipped(item)))
                 self._watch.advance()
@@ -208,6 +215,8 @@ class Ingest:
         counts.embedded, counts.reused = counts.embedded + self._embedded, counts.reused + self._reused
         self._embedded = self._reused = 0
         for item, _ in ready:
+            if item.undone:
+                counts.unfinished.append((item.document.id, item.undone))
             if not item.chunks:
                 counts.removed += 1
                 counts.skipped.append((item.document.id, _why_skipped(item)))

@@ -14,7 +14,8 @@ class AddReport:
     ``added``, ``replaced`` and ``unchanged`` count documents, ``chunks`` those written. Of their vectors
     ``embedded`` came from the model and ``reused`` from the database or from an equal text in the same call.
     ``skipped`` names documents that have nothing to index and why; earlier chunks of such a document were removed,
-    and ``removed`` counts those documents. ``optimized`` is False when the full-text index was left for later,
+    and ``removed`` counts those documents. ``unfinished`` names stored documents of which a step of the chunker left
+    something undone, such as words of a language model whose call failed: the next ``add`` of them tries again. ``optimized`` is False when the full-text index was left for later,
     ``note`` says why; searches are complete either way. ``seconds`` is the whole time.
     """
 
@@ -26,6 +27,7 @@ class AddReport:
     embedded: int = 0
     reused: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+    unfinished: tuple[tuple[str, str], ...] = ()
     optimized: bool = False
     note: str = ""
     seconds: float = 0.0

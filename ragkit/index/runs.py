@@ -28,7 +28,9 @@ def run_hits(
 
 def _hit(run: Run, rank: int, tokenizer: Tokenizer | None) -> Hit:
     chunk = _joined(run.chunks, tokenizer)
-    return Hit(chunk=chunk, score=run.score, rank=rank, parts=run.seed.parts, lines=_lines(chunk, run.seed), document=run.seed.document)
+    return Hit(
+        chunk=chunk, score=run.score, rank=rank, parts=run.seed.parts, lines=_lines(chunk, run.seed), document=run.seed.document
+    )
 
 
 def _joined(chunks: Sequence[Chunk], tokenizer: Tokenizer | None) -> Chunk:

@@ -170,7 +170,9 @@ class _Search:
                 parts["dense"] = _part(tier.scored.dense, tier.scored.dense_rank, shares.dense, place)
             if self.mode != "dense":
                 parts["bm25"] = _part(tier.scored.bm25, tier.scored.bm25_rank, shares.bm25, place)
-            hits.append(Hit(chunk=row.chunk, score=ceiling, rank=len(hits) + 1, parts=parts, lines=row.lines, document=row.document))
+            hits.append(
+                Hit(chunk=row.chunk, score=ceiling, rank=len(hits) + 1, parts=parts, lines=row.lines, document=row.document)
+            )
 
 
 def _arm_ranks(rows: Sequence[Candidate], found: Sequence[Candidate], scores: Floats) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,22 @@ def test_failed_calls_fall_back_and_are_made_again(stand: Stand, trouble: str) -
     assert situator.report().fallbacks == ()
 
 
+def test_an_index_tells_of_failed_calls_and_takes_the_document_up_again(stand: Stand, tmp_path: Path) -> None:
+    stand.behave = faulty(Answer(status=500))
+    situator = stand.situator()
+    chunker = ROOMY | Situate(title=False, before=0, write=situator, max_tokens=24)
+    with Index(tmp_path / "kb", embedder=HashEmbedder(), chunker=chunker) as index:
+        first = index.add([DOCUMENT])
+        assert [(doc_id, "1 chunks" in reason) for doc_id, reason in first.unfinished] == [("manual", True)]
+        assert first.added == 1
+
+        stand.behave = fine
+        second = index.add([DOCUMENT])
+        assert second.unfinished == ()
+        assert (second.replaced, second.unchanged, second.embedded) == (1, 0, 1)
+        assert index.add([DOCUMENT]).unchanged == 1
+
+
 def test_the_clients_own_retries_are_used(stand: Stand) -> None:
     failures = [Answer(status=429), Answer(status=500)]
 
@@ -334,12 +351,16 @@ def test_another_model_prompt_or_text_never_shares_answers(stand: Stand) -> None
     assert len(stand.server.requests) == 5 * n
 
 
-def test_equal_documents_are_asked_about_once(stand: Stand) -> None:
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+def test_equal_documents_are_asked_about_once(stand: Stand, delay: float) -> None:
+    """Also where the copy's passages are answered while the first passage, which goes alone, is still on its way."""
+    chunks = CHUNKER(DOCUMENT)
+    first = next(name for name in SUBJECTS if name in chunks[0].text)
+    stand.behave = lambda messages: replace(fine(messages), delay=delay if first in passage(messages) else 0.0)
     twins = [DOCUMENT, Document(TEXT, id="copy", metadata=DOCUMENT.metadata)]
     report = stand.situator().prepare(twins, CHUNKER, progress=False)
-    n = len(CHUNKER(DOCUMENT))
-    assert len(stand.server.requests) == n
-    assert report.written == 2 * n
+    assert len(stand.server.requests) == len(chunks)
+    assert report.written + report.kept == 2 * len(chunks)
 
 
 def test_in_an_index(stand: Stand, tmp_path: Path) -> None:
