@@ -137,6 +137,10 @@ class TokenReader(Protocol):
         """``embed_batch``, from the same passes through the model: ``receive`` gets every row's own tokens as well."""
         ...
 
+    def embed_and_read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> tuple[Vectors, list[TokenStates]]:
+        """``embed_queries``, from the same passes: ``(n, dim)`` vectors, and for each query its tokens."""
+        ...
+
     def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
         """For each text its passes, in order; texts of any length, with the document prompt."""
         ...

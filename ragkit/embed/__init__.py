@@ -5,6 +5,7 @@ from ragkit.embed.adapter import Adapter, Shares, load_adapter
 from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.inputs import embed_keys
 from ragkit.embed.reach import Extend
+from ragkit.embed.reader import token_reader
 from ragkit.embed.rebuild import card_differences, load_embedder
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
@@ -22,4 +23,5 @@ __all__ = [
     "embed_keys",
     "load_adapter",
     "load_embedder",
+    "token_reader",
 ]

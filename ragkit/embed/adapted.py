@@ -11,8 +11,9 @@ import numpy as np
 
 from ragkit.embed.adapter import Adapter, Shares, load_adapter
 from ragkit.embed.inputs import describe
+from ragkit.embed.states import needed_reader, only
 from ragkit.errors import InvalidInputError, StoreMismatchError
-from ragkit.seams import Embedder, Tokenizer, Vectors
+from ragkit.seams import Embedder, Receive, Tokenizer, TokenStates, Vectors
 from ragkit.types import AS_IT_STANDS, Chunk, Document, ModelCard
 
 Items = Sequence[tuple[Document, Sequence[Chunk]]]
@@ -80,6 +81,29 @@ class AdaptedEmbedder:
         Raises InvalidInputError for chunks whose encoding has no document weight where the adapter uses the mean: an index
         could not know that such a vector changes with its document. Other errors are the base's.
         """
+        return self._mixed(items)
+
+    def embed_and_read(self, items: Items, /, *, layers: Sequence[int], receive: Receive) -> Vectors:
+        """``embed_batch`` with the base's states of the chunks' tokens, each chunk read alone: an adapter turns vectors only.
+
+        Raises CapabilityError where the base gives no states; other errors as in ``embed_batch``.
+        """
+        return self._mixed(items, layers=layers, receive=receive)
+
+    def embed_and_read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> tuple[Vectors, list[TokenStates]]:
+        """``embed_queries`` with the base's states of the queries' tokens. Raises CapabilityError where it gives none."""
+        vectors, states = needed_reader(self._checked()).embed_and_read_queries(texts, layers=layers)
+        return turn(vectors, self.adapter.queries), states
+
+    def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
+        """The base's. Raises CapabilityError where it gives none."""
+        return needed_reader(self._checked()).read_texts(texts, layers=layers)
+
+    def read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[TokenStates]:
+        """The base's. Raises CapabilityError where it gives none."""
+        return needed_reader(self._checked()).read_queries(texts, layers=layers)
+
+    def _mixed(self, items: Items, *, layers: Sequence[int] = (), receive: Receive | None = None) -> Vectors:
         shares = self.adapter.shares
         if shares.document:
             for _, chunks in items:
@@ -89,7 +113,8 @@ class AdaptedEmbedder:
                             f"{describe(chunk)} has no document weight, and this adapter was trained with the document's mean. "
                             f"Chunk with its own chunker: ragkit.chunk.from_recipe({self.adapter.chunker!r})."
                         )
-        return turn(mix(components(self._checked(), items, situated=shares.situated > 0), shares), self.adapter.documents)
+        found = components(self._checked(), items, situated=shares.situated > 0, layers=layers, receive=receive)
+        return turn(mix(found, shares), self.adapter.documents)
 
     def _checked(self) -> Embedder:
         """The base, once its card is known to be the adapter's."""
@@ -97,11 +122,13 @@ class AdaptedEmbedder:
         return self.base
 
 
-def components(base: Embedder, items: Items, *, situated: bool = True) -> Vectors:
+def components(
+    base: Embedder, items: Items, *, situated: bool = True, layers: Sequence[int] = (), receive: Receive | None = None
+) -> Vectors:
     """``(n, 3, dim)``: each chunk read alone, situated, and the unit mean of its document's chunks.
 
     A chunk without context that is its whole window, or whose encoding says plain=1, is situated as it is alone; all are
-    with ``situated=False``. ``base`` is called once.
+    with ``situated=False``. ``base`` is called once, and gives ``receive`` the states of the tokens of each chunk read alone.
     """
     parts: list[tuple[Document, list[Chunk]]] = []
     places: list[tuple[int, int]] = []
@@ -119,7 +146,11 @@ def components(base: Embedder, items: Items, *, situated: bool = True) -> Vector
                 places.append((at, at))
                 at += 1
         parts.append((document, read))
-    found = base.embed_batch(parts)
+    if receive is None:
+        found = base.embed_batch(parts)
+    else:
+        alone = {first: row for row, (first, _) in enumerate(places)}
+        found = needed_reader(base).embed_and_read(parts, layers=layers, receive=only(alone, receive))
     rows = np.array(places, np.int64).reshape(-1, 2)
     result = np.empty((len(rows), 3, found.shape[1]), np.float32)
     result[:, 0], result[:, 1] = found[rows[:, 0]], found[rows[:, 1]]

@@ -17,8 +17,9 @@ import numpy as np
 
 from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.inputs import Reading, batch_readings, reading_key, text_readings
+from ragkit.embed.states import needed_reader, own_rows
 from ragkit.errors import InvalidInputError, StoreCorruptError
-from ragkit.seams import Embedder, Tokenizer, Vectors
+from ragkit.seams import Embedder, Receive, Tokenizer, TokenStates, Vectors
 from ragkit.sqlite import SqliteFile
 from ragkit.types import Chunk, Document, ModelCard
 from ragkit.vec.mixing import embed_mixed
@@ -119,6 +120,35 @@ class CachedEmbedder:
             return self.embedder.embed_batch([(items[place][0], [chunk for _, chunk in group]) for place, group in wanted])
 
         return self._embed(readings, fresh, side="document")
+
+    def embed_and_read(
+        self, items: Sequence[tuple[Document, Sequence[Chunk]]], /, *, layers: Sequence[int], receive: Receive
+    ) -> Vectors:
+        """``embed_batch`` with the states of the chunks' tokens; those are not kept, so everything goes through the model.
+
+        Raises CapabilityError where the wrapped embedder gives no states.
+        """
+        reader = needed_reader(self.embedder)
+
+        def read(parts: Sequence[tuple[Document, Sequence[Chunk]]]) -> Vectors:
+            vectors = reader.embed_and_read(parts, layers=layers, receive=own_rows(items, receive))
+            return self._embed(batch_readings(parts)[0], lambda rows: vectors[list(rows)], side="document")
+
+        return embed_mixed(items, read)
+
+    def embed_and_read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> tuple[Vectors, list[TokenStates]]:
+        """``embed_queries`` with the states of the queries' tokens; those are not kept. Raises CapabilityError as above."""
+        vectors, states = needed_reader(self.embedder).embed_and_read_queries(texts, layers=layers)
+        readings, _ = text_readings(texts, kind="query")
+        return self._embed(readings, lambda rows: vectors[list(rows)], side="query"), states
+
+    def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
+        """The wrapped embedder's, never from the file. Raises CapabilityError where it gives none."""
+        return needed_reader(self.embedder).read_texts(texts, layers=layers)
+
+    def read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[TokenStates]:
+        """The wrapped embedder's, never from the file. Raises CapabilityError where it gives none."""
+        return needed_reader(self.embedder).read_queries(texts, layers=layers)
 
     def stats(self) -> CacheStats:
         """Counts since this object was made, and the file's entries and bytes; raises StoreError for an unusable file."""

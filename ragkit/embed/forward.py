@@ -17,7 +17,7 @@ from ragkit.embed.spec import Dense, ModelSpec
 from ragkit.embed.temperature import scale_queries
 from ragkit.embed.tokens import Ids, Job
 from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, MissingDependencyError
-from ragkit.seams import Vectors
+from ragkit.seams import Receive, TokenStates, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 #: Pooled rows that go through what follows pooling at once.
 _ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which layers' states are wanted (0: the input, i: the output of layer i), and who gets them, batch by batch."""
+
+    layers: Sequence[int]
+    receive: Receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,17 @@ class Encoder:
         start = -np.inf if self._pooling == "max" else 0.0
         return Pools(np.full((n, self._width), start, np.float32), np.zeros(n, np.float32))
 
-    def encode(self, jobs: Sequence[Job], pools: Pools) -> None:
-        """One padded batch through the model; each job's tokens go into the rows that asked for them."""
+    def encode(self, jobs: Sequence[Job], pools: Pools, asked: Asked | None = None) -> None:
+        """One padded batch through the model; each job's tokens go into the rows that asked for them.
+
+        ``asked`` receives the states of the jobs' own tokens, out of the same pass.
+        """
         import torch
 
         with torch.inference_mode():
-            hidden, lengths = self._hidden([job.ids for job in jobs])
+            hidden, lengths, layers = self._hidden([job.ids for job in jobs], asked)
+            if asked is not None:
+                _hand_out(jobs, layers, asked.receive)
             plain = None
             rows: list[int] = []
             counts: list[int] = []
@@ -112,7 +125,7 @@ class Encoder:
                 vectors.append(pooled.cpu().numpy())
         return np.concatenate(vectors)
 
-    def _hidden(self, inputs: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+    def _hidden(self, inputs: Sequence[Ids], asked: Asked | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         import torch
 
         lengths = np.array([len(ids) for ids in inputs])
@@ -121,9 +134,22 @@ class Encoder:
             padded[place, : len(ids)] = ids
         mask = (np.arange(padded.shape[1]) < lengths[:, None]).astype(np.int64)
         output = self._model(
-            input_ids=torch.from_numpy(padded).to(self._device), attention_mask=torch.from_numpy(mask).to(self._device)
+            input_ids=torch.from_numpy(padded).to(self._device),
+            attention_mask=torch.from_numpy(mask).to(self._device),
+            **({} if asked is None else {"output_hidden_states": True}),
         )
-        return output.last_hidden_state, torch.from_numpy(lengths).to(self._device)
+        layers = [] if asked is None else [output.hidden_states[layer] for layer in asked.layers]
+        return output.last_hidden_state, torch.from_numpy(lengths).to(self._device), layers
+
+
+def _hand_out(jobs: Sequence[Job], layers: Sequence[Tensor], receive: Receive) -> None:
+    import torch
+
+    for place, job in enumerate(jobs):
+        for own in job.own:
+            tokens = torch.from_numpy(own.tokens).to(layers[0].device)
+            states = torch.cat([layer[place, tokens] for layer in layers], dim=-1).float().cpu().numpy()
+            receive(own.row, own.number, TokenStates(job.ids[own.tokens], own.starts, own.ends, states))
 
 
 def _pool(hidden: Tensor, lengths: Tensor, pooling: str) -> Tensor:

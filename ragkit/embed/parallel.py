@@ -13,6 +13,7 @@ from ragkit.embed.passes import read_long
 from ragkit.embed.tokens import Job, TokenPlanner
 from ragkit.errors import TextTooLongError
 from ragkit.seams import Vectors
+from ragkit.types import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,12 @@ class Parts:
         return rows
 
 
-def parallel_parts(planner: TokenPlanner, readings: Sequence[Reading], name: Callable[[int], str], *, longest: int) -> Parts:
+def parallel_parts(
+    planner: TokenPlanner, readings: Sequence[Reading], name: Callable[[int], str], *, longest: int, own: bool = False
+) -> Parts:
     """Windows of ``planner.window`` tokens for plain texts of up to ``longest``; everything else as the planner plans it.
 
-    Every window has special tokens and prompt, and the last is moved left until it is full. Raises TextTooLongError beyond
+    ``own`` as in ``TokenPlanner.jobs``. Every window has special tokens and prompt, and the last is moved left until it is full. Raises TextTooLongError beyond
     ``longest``, and for a reading with a span that does not fit into one window.
     """
     jobs: list[Job] = []
@@ -45,7 +48,7 @@ def parallel_parts(planner: TokenPlanner, readings: Sequence[Reading], name: Cal
     for kind, limit in ((True, longest), (False, planner.window)):
         rows = [row for row, reading in enumerate(readings) if (reading.span is None and reading.passes is None) is kind]
         try:
-            planned = replace(planner, window=limit).jobs([readings[row] for row in rows], partial(_name, name, rows))
+            planned = replace(planner, window=limit).jobs([readings[row] for row in rows], partial(_name, name, rows), own=own)
         except TextTooLongError as error:
             if kind:
                 raise
@@ -55,12 +58,17 @@ def parallel_parts(planner: TokenPlanner, readings: Sequence[Reading], name: Cal
         for job in planned:
             wanted = [(rows[at], pool) for at, pool in job.pools]
             if len(job.ids) <= planner.window:
-                jobs.append(Job(job.ids, wanted))
+                jobs.append(Job(job.ids, wanted, [tokens._replace(row=rows[tokens.row]) for tokens in job.own]))
                 continue
             first = wanted[0][0]
-            read = read_long(planner.tokenizer, planner.prompt, readings[first].text, planner.window, 0, partial(name, first))
+            text = readings[first].text
+            read = read_long(planner.tokenizer, planner.prompt, text, planner.window, 0, partial(name, first))
             skipped = 0 if planner.pool_prompt or not planner.prompt else read.lead
-            jobs += [Job(ids, [(n + at, np.arange(skipped, len(ids)) if skipped else None)]) for at, ids in enumerate(read.ids)]
+            found = [Job(ids, [(n + at, np.arange(skipped, len(ids)) if skipped else None)]) for at, ids in enumerate(read.ids)]
+            for row, _ in wanted if own else ():
+                for place, tokens in read.own(row, Span(0, len(text))):
+                    found[place].own.append(tokens)
+            jobs += found
             windows |= dict.fromkeys((row for row, _ in wanted), range(n, n + len(read.ids)))
             n += len(read.ids)
     return Parts(jobs, len(readings), n, windows)

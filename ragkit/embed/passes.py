@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,25 @@ Places = NDArray[np.int64]
 #: Texts longer than this (characters) are tokenized in slices from the outset: an encoding takes some 150 bytes a byte.
 LONG_TEXT = 100_000
 _GROUP = 64
+
+
+class Own(NamedTuple):
+    """A row's own tokens in one input: their numbers there, and their characters ``[start, end)`` in the row's text.
+
+    ``number`` counts the passes that hold tokens of the row, from 0. All arrays are int64 ``(n,)``.
+    """
+
+    row: int
+    number: int
+    tokens: Places
+    starts: Places
+    ends: Places
+
+
+def own_tokens(row: int, number: int, tokens: Places, starts: Places, ends: Places, span: Span) -> Own:
+    """Tokens with their characters counted from the span's start; one that reaches over its edge ends there."""
+    length = span.end - span.start
+    return Own(row, number, tokens, np.clip(starts - span.start, 0, length), np.clip(ends - span.start, 0, length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +65,33 @@ class LongReading:
 
     def tokens_of(self, span: Span) -> Iterator[tuple[int, Places]]:
         """``(pass, token numbers in it)`` of the tokens that share a character with ``span``; of all for a span without."""
+        found = self._sharing(span)
+        for place, tokens in self._by_pass(found if len(found) else np.arange(len(self.starts))):
+            yield place, self._numbers(place, tokens)
+
+    def own(self, row: int, span: Span) -> Iterator[tuple[int, Own]]:
+        """``(pass, own tokens)`` of a row whose text is ``span``; no tokens in the first pass for a span without."""
+        found = self._sharing(span)
+        passes = list(self._by_pass(found)) or [(0, found)]
+        for number, (place, tokens) in enumerate(passes):
+            yield place, own_tokens(row, number, self._numbers(place, tokens), self.starts[tokens], self.ends[tokens], span)
+
+    def _sharing(self, span: Span) -> Places:
         first, last = 0, len(self.starts)
         if self.ascending:
             first = int(np.searchsorted(self.ends, span.start, side="right"))
             last = int(np.searchsorted(self.starts, span.end, side="left"))
         starts, ends = self.starts[first:last], self.ends[first:last]
-        found = first + np.flatnonzero((starts < span.end) & (ends > span.start) & (ends > starts))
-        if not len(found):
-            found = np.arange(len(self.starts))
-        owners = np.searchsorted(self.owned, found, side="right") - 1
+        found: Places = first + np.flatnonzero((starts < span.end) & (ends > span.start) & (ends > starts))
+        return found
+
+    def _by_pass(self, tokens: Places) -> Iterator[tuple[int, Places]]:
+        owners = np.searchsorted(self.owned, tokens, side="right") - 1
         for place in np.unique(owners):
-            yield int(place), found[owners == place] - self.firsts[place] + self.lead
+            yield int(place), tokens[owners == place]
+
+    def _numbers(self, place: int, tokens: Places) -> Places:
+        return tokens - self.firsts[place] + self.lead
 
 
 def read_long(

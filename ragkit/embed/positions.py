@@ -56,7 +56,7 @@ class Numbered:
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
 
-    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor) -> Any:
+    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor, **asked: bool) -> Any:
         import torch
 
         width = input_ids.shape[1]
@@ -64,4 +64,4 @@ class Numbered:
         own = torch.arange(width, device=input_ids.device).clamp(max=self.base - 1) + self.first
         long = attention_mask.sum(1, keepdim=True) > self.base
         positions = torch.where(long, self.numbers[:width], own)
-        return self.model(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions)
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, **asked)

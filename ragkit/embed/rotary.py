@@ -69,12 +69,12 @@ class Grouped:
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
 
-    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor) -> Any:
+    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor, **asked: bool) -> Any:
         import torch
 
         sizes = torch.where(attention_mask.sum(1) > self.base, self.group, 1)
         groups = Groups(self.frequencies, self.near, sizes)
-        return self.model(input_ids=input_ids, attention_mask=attention_mask, self_extend=groups)
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, self_extend=groups, **asked)
 
 
 def _attend(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.embed.inputs import Passes, Reading
-from ragkit.embed.passes import LONG_TEXT, read_long
+from ragkit.embed.passes import LONG_TEXT, Own, own_tokens, read_long
 from ragkit.embed.spec import ModelSpec
 from ragkit.errors import EmbeddingError, InvalidInputError, MissingDependencyError, ModelNotFoundError, TextTooLongError
 from ragkit.text import HuggingFaceTokenizer, encodable
@@ -38,10 +38,14 @@ _SLAB = 512
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One text to encode once: its token ids, and for each output row the token numbers to pool (None: all)."""
+    """One text to encode once: its token ids, and for each output row the token numbers to pool (None: all).
+
+    ``own`` are the tokens whose states are handed out: those of each row's own text, where they were asked for.
+    """
 
     ids: Ids
     pools: list[tuple[int, NDArray[np.int64] | None]]
+    own: list[Own] = field(default_factory=list)
 
 
 def load_tokenizer(spec: ModelSpec, *, name: str, prompt: str) -> HuggingFaceTokenizer:
@@ -106,10 +110,10 @@ class TokenPlanner:
     vocab: int
     pool_prompt: bool
 
-    def jobs(self, readings: Sequence[Reading], name: Callable[[int], str]) -> list[Job]:
+    def jobs(self, readings: Sequence[Reading], name: Callable[[int], str], *, own: bool = False) -> list[Job]:
         """One job per different text that fits into a window, several for a longer one that may be read in passes.
 
-        Raises TextTooLongError beyond the window, EmbeddingError for ids the model does not have or no tokens at all.
+        With ``own`` the jobs also tell which tokens are each row's own. Raises TextTooLongError beyond the window, EmbeddingError for ids the model does not have or no tokens at all.
         """
         rows: dict[tuple[str, Passes | None], list[int]] = {}
         for row, reading in enumerate(readings):
@@ -120,30 +124,35 @@ class TokenPlanner:
         for at in range(0, len(keys), _SLAB):
             slab = [key for key in keys[at : at + _SLAB] if key[1] is None or len(key[0]) <= LONG_TEXT]
             spanned = [any(readings[row].span is not None for row in rows[key]) for key in slab]
-            encodings = self._encode([text for text, _ in slab], offsets=any(spanned))
+            encodings = self._encode([text for text, _ in slab], offsets=own or any(spanned))
             for (text, passes), has_span, encoding in zip(slab, spanned, encodings, strict=True):
                 wanted, first = rows[text, passes], rows[text, passes][0]
                 if passes is not None and len(encoding.ids) > (passes.window or self.window):
-                    jobs += self._in_passes(text, passes, [(row, readings[row].span) for row in wanted], partial(name, first))
+                    jobs += self._in_passes(
+                        text, passes, [(row, readings[row].span) for row in wanted], partial(name, first), own
+                    )
                     continue
                 ids = np.array(encoding.ids, dtype=np.int32)
                 self._check(ids, partial(name, first))
                 everything = np.arange(skipped, len(ids)) if 0 < skipped < len(ids) else None
-                places = _Places(encoding, len(self.prompt)) if has_span else None
-                pools: list[tuple[int, NDArray[np.int64] | None]] = []
+                places = _Places(encoding, len(self.prompt)) if own or has_span else None
+                job = Job(ids, [])
                 for row in wanted:
                     span = readings[row].span
                     found = everything if span is None or places is None else places.of(span)
-                    pools.append((row, everything if found is not None and not len(found) else found))
-                jobs.append(Job(ids, pools))
+                    job.pools.append((row, everything if found is not None and not len(found) else found))
+                    if own and places is not None:
+                        job.own.append(places.own(row, Span(0, len(text)) if span is None else span))
+                jobs.append(job)
             for text, passes in keys[at : at + _SLAB]:
                 if passes is not None and len(text) > LONG_TEXT:
                     wanted = rows[text, passes]
-                    jobs += self._in_passes(text, passes, [(row, readings[row].span) for row in wanted], partial(name, wanted[0]))
+                    spans = [(row, readings[row].span) for row in wanted]
+                    jobs += self._in_passes(text, passes, spans, partial(name, wanted[0]), own)
         return jobs
 
     def _in_passes(
-        self, text: str, passes: Passes, wanted: Sequence[tuple[int, Span | None]], name: Callable[[], str]
+        self, text: str, passes: Passes, wanted: Sequence[tuple[int, Span | None]], name: Callable[[], str], own: bool
     ) -> list[Job]:
         limit = passes.window or self.window
         if limit > self.window:
@@ -159,7 +168,10 @@ class TokenPlanner:
         for (row, _), span in zip(wanted, spans, strict=True):
             for place, pool in long.tokens_of(span):
                 jobs[place].pools.append((row, pool))
-        return [job for job in jobs if job.pools]
+        for (row, whole), span in zip(wanted if own else (), spans, strict=False):
+            for place, tokens in long.own(row, Span(0, len(text) - passes.head) if whole is None else span):
+                jobs[place].own.append(tokens)
+        return [job for job in jobs if job.pools or job.own]
 
     def _encode(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
         backend = self.tokenizer.backend
@@ -199,3 +211,8 @@ class _Places:
         """Numbers of the tokens that share a character with the span, special tokens left out."""
         inside = (self._starts < span.end) & (self._ends > span.start) & (self._ends > self._starts) & self._real
         return np.flatnonzero(inside)
+
+    def own(self, row: int, span: Span) -> Own:
+        """The tokens of the span as a row's own."""
+        tokens = self.of(span)
+        return own_tokens(row, 0, tokens, self._starts[tokens], self._ends[tokens], span)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 
 import numpy as np
 
 from ragkit.embed.batching import plan_batches
-from ragkit.embed.forward import Encoder, load_encoder
-from ragkit.embed.inputs import Reading, batch_readings, text_readings
-from ragkit.embed.parallel import parallel_parts
+from ragkit.embed.forward import Asked, Encoder, Pools, load_encoder
+from ragkit.embed.inputs import Passes, Reading, batch_readings, text_readings
+from ragkit.embed.parallel import Parts, parallel_parts
 from ragkit.embed.reach import Extend, Reach, check_temperature, plan_reach
 from ragkit.embed.spec import ModelSpec, check_choices, files_digest, read_spec
+from ragkit.embed.states import Gather, joined, own_rows
 from ragkit.embed.tokens import TokenPlanner, load_tokenizer, tokenizer_digest
 from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError
-from ragkit.seams import Vectors
+from ragkit.seams import Receive, TokenStates, Vectors
 from ragkit.text import HuggingFaceTokenizer
 from ragkit.types import Chunk, Document, ModelCard
 from ragkit.vec.mixing import embed_mixed
@@ -206,13 +208,74 @@ class TransformerEmbedder:
         """``embed_chunks`` over many documents at once, rows in order; batches cross documents."""
         return embed_mixed(items, lambda read: self._embed(*batch_readings(read), prompt=self.card.document_prompt))
 
-    def _embed(self, readings: list[Reading], name: Callable[[int], str], *, prompt: str) -> Vectors:
+    def embed_and_read(
+        self, items: Sequence[tuple[Document, Sequence[Chunk]]], /, *, layers: Sequence[int], receive: Receive
+    ) -> Vectors:
+        """``embed_batch``, and out of the same passes the states of every chunk's own tokens.
+
+        ``layers`` are numbered as transformers numbers hidden states: 0 is the input, i the output of layer i. ``receive``
+        gets row, pass and states as each batch is done, in no promised order; a token that reaches over a chunk's edge is in
+        both chunks, and a chunk without tokens gets a pass with none. A chunk whose vector mixes two readings gives the
+        tokens of its text read alone. Memory holds one batch. Raises InvalidInputError for layers the model does not have.
+        """
+        asked = Asked(self._checked(layers), own_rows(items, receive))
+        return embed_mixed(items, lambda read: self._embed(*batch_readings(read), prompt=self.card.document_prompt, asked=asked))
+
+    def embed_and_read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> tuple[Vectors, list[TokenStates]]:
+        """``embed_queries``, and out of the same passes the states of each query's tokens; errors as in ``embed_queries``."""
+        gather = Gather(len(texts))
+        asked = Asked(self._checked(layers), gather)
+        vectors = self._embed(*text_readings(texts, kind="query"), prompt=self.card.query_prompt, asked=asked)
+        return vectors, [joined(passes) for passes in gather.rows()]
+
+    def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
+        """For each text its passes, in order; a text beyond the window is read in several, sharing nothing but their text.
+
+        Each has special tokens and the document prompt; the last is moved left until it is full, and every token comes from
+        the pass in which it stands farthest from where the text was cut. An empty text is one pass without tokens.
+        """
+        return self._read_alone(*text_readings(texts), prompt=self.card.document_prompt, layers=layers)
+
+    def read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[TokenStates]:
+        """For each query its tokens, with the query prompt; a query beyond the window is read in passes, put together."""
+        readings, name = text_readings(texts, kind="query")
+        return [joined(passes) for passes in self._read_alone(readings, name, prompt=self.card.query_prompt, layers=layers)]
+
+    def _read_alone(
+        self, readings: list[Reading], name: Callable[[int], str], *, prompt: str, layers: Sequence[int]
+    ) -> list[list[TokenStates]]:
+        gather = Gather(len(readings), width=len(self._checked(layers)) * self._spec.hidden)
+        # Some models give an empty text no tokens at all, not even special ones.
+        rows = [row for row, reading in enumerate(readings) if reading.text]
+        asked = Asked(layers, lambda at, number, states: gather(rows[at], number, states))
+        read = [replace(readings[row], passes=Passes()) for row in rows]
+        self._run(read, lambda at: name(rows[at]), prompt=prompt, asked=asked)
+        return gather.rows()
+
+    def _checked(self, layers: Sequence[int]) -> Sequence[int]:
+        most = self._layers or self._spec.n_layers
+        if not layers or not all(isinstance(layer, int) and 0 <= layer <= most for layer in layers):
+            raise InvalidInputError(
+                f"layers={list(layers)!r}; {self.name!r} has the layers 0 (its input) to {most}. Name at least one."
+            )
+        return layers
+
+    def _embed(self, readings: list[Reading], name: Callable[[int], str], *, prompt: str, asked: Asked | None = None) -> Vectors:
         card = self.card
         if not readings:
             return np.empty((0, card.dim), dtype=np.float32)
         if card.pooling in ("cls", "lasttoken"):
             _refuse_spans(readings, name, card)
-        reach = self._known_reach
+        encoder, pools, parts = self._run(readings, name, prompt=prompt, asked=asked)
+        vectors = encoder.finish(pools) if parts is None else parts.mean(encoder.finish(pools))
+        check_vectors(vectors, name)
+        return vectors
+
+    def _run(
+        self, readings: list[Reading], name: Callable[[int], str], *, prompt: str, asked: Asked | None
+    ) -> tuple[Encoder, Pools, Parts | None]:
+        """Every reading through the model: what was pooled, before it becomes vectors."""
+        card, reach = self.card, self._known_reach
         parallel = reach is not None and reach.method == "parallel"
         planner = TokenPlanner(
             tokenizer=self.tokenizer,
@@ -221,15 +284,14 @@ class TransformerEmbedder:
             vocab=self._spec.vocab,
             pool_prompt=self._spec.pool_prompt,
         )
-        parts = parallel_parts(planner, readings, name, longest=card.window) if parallel else None
-        jobs = planner.jobs(readings, name) if parts is None else parts.jobs
+        own = asked is not None
+        parts = parallel_parts(planner, readings, name, longest=card.window, own=own) if parallel else None
+        jobs = planner.jobs(readings, name, own=own) if parts is None else parts.jobs
         encoder = self._encoder()
         pools = encoder.pools(len(readings) if parts is None else parts.n)
         for batch in plan_batches(np.array([len(job.ids) for job in jobs]), budget=self._batch_tokens):
-            encoder.encode([jobs[place] for place in batch], pools)
-        vectors = encoder.finish(pools) if parts is None else parts.mean(encoder.finish(pools))
-        check_vectors(vectors, name)
-        return vectors
+            encoder.encode([jobs[place] for place in batch], pools, asked)
+        return encoder, pools, parts
 
 
 def _refuse_spans(readings: Sequence[Reading], name: Callable[[int], str], card: ModelCard) -> None:

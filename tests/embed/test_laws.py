@@ -161,7 +161,7 @@ def test_documents_cross_batches_and_equal_windows_are_encoded_once(
     encoder = tiny._encoder()
     seen: list[int] = []
     encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda jobs, pools: seen.append(len(jobs)) or encode(jobs, pools))
+    monkeypatch.setattr(encoder, "encode", lambda jobs, *rest: seen.append(len(jobs)) or encode(jobs, *rest))
     np.testing.assert_allclose(tiny.embed_batch(items), one_by_one, atol=2e-6)
     assert seen == [3]
 

@@ -1,0 +1,15 @@
+"""Which embedders give the states of single tokens."""
+
+from __future__ import annotations
+
+from ragkit.embed.adapted import AdaptedEmbedder
+from ragkit.embed.cached import CachedEmbedder
+from ragkit.seams import Embedder, TokenReader
+
+
+def token_reader(embedder: Embedder) -> TokenReader | None:
+    """The embedder where it gives the states of single tokens; None where it does not, or the one it wraps does not."""
+    base = embedder
+    while isinstance(base, (AdaptedEmbedder, CachedEmbedder)):
+        base = base.base if isinstance(base, AdaptedEmbedder) else base.embedder
+    return embedder if isinstance(embedder, TokenReader) and isinstance(base, TokenReader) else None
