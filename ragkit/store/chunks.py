@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError
+from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreMismatchError
 from ragkit.seams import Vectors
 from ragkit.store import database
 from ragkit.store.escape import escape, quote, unescape
@@ -93,7 +93,7 @@ class ChunkStore:
         """The stored vectors, float32 ``(dim,)``, under these content addresses; keys not stored are left out."""
         found: dict[str, Vectors] = {}
         for where in _id_filters("embed_key", keys):
-            table = self._scan(["embed_key", "vector"], where)
+            table = self._scan(["embed_key", self.header.vector], where)
             if len(table):
                 found.update(zip(table.column("embed_key").to_pylist(), vectors_from(table), strict=True))
         return found
@@ -102,7 +102,7 @@ class ChunkStore:
         """The stored vectors, float32 ``(dim,)``, of these chunks; ids not stored are left out."""
         found: dict[str, Vectors] = {}
         for where in _id_filters("id", chunk_ids):
-            table = self._scan(["id", "vector"], where)
+            table = self._scan(["id", self.header.vector], where)
             if len(table):
                 found.update(zip(map(unescape, table.column("id").to_pylist()), vectors_from(table), strict=True))
         return found
@@ -158,7 +158,7 @@ class ChunkStore:
         condition = compile_where(where)
 
         def ask(table: Any) -> pa.Table:
-            query = table.search(queries[0] if len(queries) == 1 else queries, vector_column_name="vector")
+            query = table.search(queries[0] if len(queries) == 1 else queries, vector_column_name=self.header.vector)
             query = query.distance_type("cosine").select([*row_columns(self.header), "_distance"]).limit(limit)
             return (query.where(condition, prefilter=True) if condition else query).to_arrow()
 
@@ -327,15 +327,33 @@ class ChunkStore:
 
     def _reopen(self) -> Any:
         self._current()
-        self._table, _ = database.open_table(database.connect(self.path), self.path)
-        return self._table
+        table, header = database.open_table(database.connect(self.path), self.path)
+        if header.vector != self.header.vector:
+            raise StoreMismatchError(
+                f"{self.path} was moved from the model {self.header.card.name!r} to {header.card.name!r} (dim {header.card.dim}) after it was "
+                "opened here. Open it again, with the new model or without one: Index(path)."
+            )
+        self._table = table
+        return table
+
+    def _refuse_moved(self) -> None:
+        """Raise StoreMismatchError where a failure came of vectors that are now another model's."""
+        try:
+            self._reopen()
+        except StoreMismatchError:
+            raise
+        except StoreError:
+            return
 
     def _read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
         table = self._current()
         try:
             with told(self.path, doing):
                 return ask(table)
-        except StoreCorruptError:
+        except StoreError as error:
+            self._refuse_moved()
+            if not isinstance(error, StoreCorruptError):
+                raise
             # A reader may hold files that a clean-up elsewhere has since removed; a fresh table does not know them.
             with told(self.path, doing):
                 return ask(self._reopen())
@@ -349,6 +367,7 @@ class ChunkStore:
                     act(table)
                     return
             except StoreError as error:
+                self._refuse_moved()
                 if not is_conflict(error) or time.monotonic() > until:
                     raise
             time.sleep(pause * (0.5 + random.random()))

@@ -14,7 +14,7 @@ from ragkit.errors import StoreFormatError
 from ragkit.seams import Vectors
 from ragkit.store.escape import escape, unescape
 from ragkit.store.filters import facts
-from ragkit.store.schema import Header, make_schema
+from ragkit.store.schema import Header, is_vector, make_schema
 from ragkit.types import AS_IT_STANDS, Chunk, Encoding, Span
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def chunk_columns(header: Header) -> list[str]:
 
 def row_columns(header: Header) -> list[str]:
     """The columns that ``rows_from`` reads."""
-    return [*chunk_columns(header), "doc_digest", "lex", "vector"]
+    return [*chunk_columns(header), "doc_digest", "lex", header.vector]
 
 
 def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -> pa.Table:
@@ -107,7 +107,7 @@ def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -
     }
     arrays = []
     for column in schema:
-        if column.name == "vector":
+        if column.name == header.vector:
             flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, column.type.list_size))
         else:
@@ -145,10 +145,15 @@ def chunks_from(table: pa.Table) -> Iterator[Chunk]:
 
 
 def vectors_from(table: pa.Table) -> Vectors:
-    """The ``vector`` column as float32 ``(n, dim)``."""
-    column = table.column("vector").combine_chunks()
-    flat: Vectors = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-    return flat.reshape(len(table), -1)
+    """The column of vectors as float32 ``(n, dim)``; zeros where a row waits for its vector while a database is moved."""
+    column = table.column(next(name for name in table.column_names if is_vector(name))).combine_chunks()
+    dim = column.type.list_size
+    flat: Vectors = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, dim)
+    if not column.null_count:
+        return flat
+    found: Vectors = np.zeros((len(table), dim), np.float32)
+    found[column.is_valid().to_numpy(zero_copy_only=False)] = flat
+    return found
 
 
 def rows_from(table: pa.Table) -> list[Row]:

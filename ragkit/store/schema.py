@@ -13,9 +13,11 @@ from ragkit.types import ModelCard
 if TYPE_CHECKING:
     import pyarrow as pa
 
+VECTOR = "vector"
 #: Format 2 added the column "encoding"; tables of format 1 are read and written without it.
 FORMAT = 2
 _KEY = b"ragkit"
+_CARD = b"ragkit.card"
 # Lance reads the primary key from here at creation. With it, concurrent upserts of one new key conflict instead of
 # both going in; set by a second call it would be missing for a moment, and for ever after a kill in that moment.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
@@ -26,6 +28,7 @@ class Header:
     """What must be known before rows can be read: written with the table, in one commit.
 
     ``analyzer`` and ``chunker`` are recipes (canonical JSON); ``chunker`` is the one the database was created with.
+    ``vector`` is the column that holds the card's vectors: another one in a database that was moved to another model.
     """
 
     card: ModelCard
@@ -33,6 +36,7 @@ class Header:
     chunker: str
     ragkit: str
     format: int = FORMAT
+    vector: str = VECTOR
 
 
 def make_schema(header: Header) -> pa.Schema:
@@ -49,7 +53,7 @@ def make_schema(header: Header) -> pa.Schema:
         *(pa.field(name, pa.string(), nullable=False) for name in text),
         *(pa.field(name, pa.int64(), nullable=False) for name in whole),
         *(pa.field(name, pa.int32(), nullable=False) for name in small),
-        pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=True), header.card.dim), nullable=False),
+        pa.field(header.vector, vector_type(header.card.dim), nullable=False),
     ]
     value = {
         "format": header.format,
@@ -60,6 +64,30 @@ def make_schema(header: Header) -> pa.Schema:
     }
     # ASCII, so that whatever stands in a recipe is valid in the UTF-8 that LanceDB wants.
     return pa.schema(fields, metadata={_KEY: json.dumps(value, sort_keys=True)})
+
+
+def vector_type(dim: int) -> pa.DataType:
+    """The type of a column of vectors."""
+    import pyarrow as pa
+
+    return pa.list_(pa.field("item", pa.float32(), nullable=True), dim)
+
+
+def vector_column(name: str, card: ModelCard) -> pa.Field:
+    """An empty column for the vectors of another model; whatever it is called later, its card goes with it."""
+    import pyarrow as pa
+
+    return pa.field(name, vector_type(card.dim), metadata={_CARD: json.dumps(card.to_dict(), sort_keys=True)})
+
+
+def column_card(field: pa.Field) -> ModelCard:
+    """The card of a ``vector_column``."""
+    return ModelCard.from_dict(json.loads(field.metadata[_CARD]))
+
+
+def is_vector(name: str) -> bool:
+    """Whether a column of this name holds the vectors that searches compare; a table has one."""
+    return name == VECTOR or name.startswith(f"{VECTOR}_")
 
 
 def read_header(schema: Any, path: Path) -> Header:
@@ -78,14 +106,16 @@ def read_header(schema: Any, path: Path) -> Header:
                 f"{path} is in format {data['format']}, written by ragkit {data.get('ragkit', '(unknown)')}; this version reads formats "
                 f"up to {FORMAT}. Upgrade ragkit, or index into another path."
             )
+        vector = next(name for name in schema.names if is_vector(name))
         return Header(
-            card=ModelCard.from_dict(data["card"]),
+            card=ModelCard.from_dict(data["card"]) if vector == VECTOR else column_card(schema.field(vector)),
+            vector=vector,
             analyzer=data["analyzer"],
             chunker=data["chunker"],
             ragkit=data["ragkit"],
             format=data["format"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise StoreCorruptError(
             f"The header of {path} cannot be read ({error}). Restore it from a backup or index again."
         ) from error
