@@ -199,7 +199,7 @@ def robustness(
     if paraphrase is not None:
         variants["paraphrase"] = [_paraphrased(paraphrase, text) for text in asked]
     settings, used = study.settings, study.embedder
-    words = {name: [settings.analyzer.tokens(text) for text in texts] for name, texts in variants.items()}
+    words = {name: [settings.analyzer.query_tokens(text) for text in texts] for name, texts in variants.items()}
     everything = {word for some in words.values() for one in some for word in one}
     shelf = fill(study.recipes[0].chunker, collection.documents, used, everything, settings)
     vectors = {name: query_vectors(used, texts) for name, texts in variants.items()}

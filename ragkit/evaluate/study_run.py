@@ -61,7 +61,7 @@ def run_recipe(
     fresh: Embedder,
 ) -> Outcome:
     """Measure one recipe. ``queries`` are the questions' vectors; ``fresh`` is the embedder without its cache."""
-    words = [settings.analyzer.tokens(query.text) for query in gold.queries]
+    words = [settings.analyzer.query_tokens(query.text) for query in gold.queries]
     shelf = fill(recipe.chunker, documents, embedder, set().union(*words), settings)
     found = shelf.search(gold.queries, queries, words, settings)
     places, seconds, timing = shelf.places, shelf.seconds, "measured"

@@ -339,7 +339,7 @@ class Index:
         if not queries:
             return []
         depth = max(k, fetch_k) if rerank is not None and isinstance(k, int) and k >= 1 else k
-        tokens = [[] if mode == "dense" else self.analyzer.tokens(query) for query in queries]
+        tokens = [[] if mode == "dense" else self.analyzer.query_tokens(query) for query in queries]
         dense = mode in ("dense", "hybrid")
         if len(queries) == 1:
             vector = query_vectors(self.embedder, queries)[0] if dense else None

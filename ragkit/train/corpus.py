@@ -100,7 +100,7 @@ def read_questions(corpus: Corpus, labels: Sequence[Label], embedder: Embedder, 
             )
         gold.append(np.array(sorted(found), np.int64))
     tokens = [analyzer.tokens(chunk.text) for chunk in corpus.chunks]
-    asked = [analyzer.tokens(label.question) for label in labels]
+    asked = [analyzer.query_tokens(label.question) for label in labels]
     titles = [set(analyzer.tokens(str(document.metadata.get("title") or ""))) for document in corpus.documents]
     needy = [
         all((set(words) & titles[corpus.doc[row]]) - set(tokens[row]) for row in rows)

@@ -56,7 +56,7 @@ def test_ranks_as_an_index_ranks(collection: Collection, tmp_path: Path, step: S
     chunker = RecursiveChunker(40) if step is None else RecursiveChunker(104) | step
     embedder = HashEmbedder()
     study = plan_study(collection, recipes=[Recipe(name="one", chunker=chunker)], embedder=embedder, budgets=[300])
-    words = [study.settings.analyzer.tokens(query.text) for query in study.gold.queries]
+    words = [study.settings.analyzer.query_tokens(query.text) for query in study.gold.queries]
     shelf = fill(study.recipes[0].chunker, collection.documents, embedder, set().union(*words), study.settings)
     texts = [query.text for query in study.gold.queries]
     found = shelf.search(study.gold.queries, embedder.embed_queries(texts), words, study.settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,16 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import ENGLISH_STOP_WORDS, Analyzer
+from ragkit.lexical import ENGLISH_STOP_WORDS, STOP_WORDS, Analyzer
 
 PLAIN = Analyzer(stem=None, stop_words=())
 ANALYZERS = st.builds(
     Analyzer,
     identifiers=st.sampled_from(["both", "whole", "parts"]),
-    no_space=st.sampled_from(["bigrams", "both", "words"]),
-    stop_words=st.sampled_from([(), ENGLISH_STOP_WORDS, ("ÄRGER", "the")]),
+    no_space=st.sampled_from(["bigrams", "both", "characters", "words"]),
+    stop_words=st.sampled_from([(), ENGLISH_STOP_WORDS, ("ÄRGER", "the"), "german"]),
     stem=st.sampled_from([None, "english", "german"]),
     max_length=st.integers(8, 70),
+    stop_in=st.sampled_from(["everywhere", "questions"]),
+    case=st.sampled_from(["fold", "keep"]),
+    accents=st.sampled_from(["keep", "strip"]),
+    courtesies=st.booleans(),
 )
 SCRIPTS = {
     "latin": "Ångström naïve café Straße",
@@ -44,6 +50,13 @@ SCRIPTS = {
 ANYTHING = st.text(
     st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("aAzZ019_ \n.猫ไก가ー\u0301\u200d"), max_size=80
 )
+QUESTIONS = [
+    "Hello, could you tell me who built it? Thank you!",
+    "The Who",
+    "thanks",
+    "können Sie mir bitte sagen, wer",
+    "please",
+]
 
 
 @given(ANYTHING | st.sampled_from(sorted(SCRIPTS.values())), ANALYZERS)
@@ -128,8 +141,53 @@ def test_stems_stand_beside_words():
 
 
 def test_stop_words_are_left_out_after_folding():
-    assert Analyzer().tokens("The who and WHAT") == []
-    assert Analyzer(stop_words=("HAUS",), stem=None).tokens("Haus the") == ["the"]
+    assert Analyzer(stop_in="everywhere").tokens("The who and WHAT") == []
+    assert Analyzer(stop_words=("HAUS",), stem=None).query_tokens("Haus the") == ["the"]
+    assert Analyzer(stop_words=("HAUS",), stem=None, stop_in="everywhere").tokens("Haus the") == ["the"]
+
+
+def test_documents_keep_stop_words_for_questions_of_nothing_else():
+    analyzer = Analyzer()
+    assert set(analyzer.query_tokens("The Who")) <= set(analyzer.tokens("Pete Townshend of The Who"))
+    assert analyzer.query_tokens("It is what it is") == ["it", "is", "what", "it", "is"]
+    assert analyzer.query_tokens("Who are The Beatles") == ["beatles", "~beatl"]
+    assert Analyzer(stop_in="everywhere").query_tokens("The Who") == []
+
+
+def test_case_and_accents_can_be_chosen():
+    assert PLAIN.tokens("US us Café Ёлка") == ["us", "us", "café", "ёлка"]
+    assert Analyzer(stem=None, stop_words=(), case="keep").tokens("US us") == ["US", "us"]
+    assert Analyzer(stem=None, stop_words=(), accents="strip").tokens("Café Ёлка हिन्दी") == ["cafe", "елка", "हिन्दी"]
+
+
+def test_stop_words_by_language():
+    assert Analyzer(stop_words="german").stop_words == Analyzer(stop_words=STOP_WORDS["german"]).stop_words
+    assert Analyzer(stop_words="german", stem="german").query_tokens("wie hoch ist der Eiffelturm")[::2] == ["hoch", "eiffelturm"]
+
+
+def test_recipes_written_before_a_choice_existed_mean_what_they_meant():
+    old = Analyzer(stop_in="everywhere").recipe
+    assert set(json.loads(old)) == {"kind", "version", "identifiers", "no_space", "stop_words", "stem", "max_length"}
+    assert Analyzer.from_recipe(old).tokens("The Who") == []
+    assert Analyzer.from_recipe(Analyzer().recipe) == Analyzer()
+
+
+@given(ANYTHING | st.sampled_from(QUESTIONS), ANALYZERS)
+def test_a_question_asks_for_words_of_its_text(question, analyzer):
+    asked = analyzer.query_tokens(question)
+    assert asked == analyzer.query_tokens(question)
+    everything = analyzer.tokens(question.translate(str.maketrans("’‘ʼ", "'''")))
+    assert set(asked) <= set(everything)
+    assert bool(asked) == bool(everything)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 100_000, "please " * 20_000, "\x00" * 100_000, "\ud800x" * 50_000, "猫" * 100_000, "é_" * 50_000]
+)
+def test_a_hundred_thousand_characters_take_no_time_to_speak_of(text):
+    begun = time.process_time()
+    assert all(0 < len(token) <= 64 for token in [*Analyzer().tokens(text), *Analyzer().query_tokens(text)])
+    assert time.process_time() - begun < 5
 
 
 def test_long_words_become_several_tokens_and_none_is_lost():
@@ -146,6 +204,10 @@ def test_long_words_become_several_tokens_and_none_is_lost():
         {"stop_words": (1,)},
         {"stem": "klingon"},
         {"max_length": 3},
+        {"stop_in": "titles"},
+        {"case": "lower"},
+        {"accents": True},
+        {"courtesies": "yes"},
     ],
 )
 def test_unknown_choices_are_refused_by_name(bad):
