@@ -91,7 +91,8 @@ class LongReading:
             yield int(place), tokens[owners == place]
 
     def _numbers(self, place: int, tokens: Places) -> Places:
-        return tokens - self.firsts[place] + self.lead
+        numbers: Places = tokens - self.firsts[place] + self.lead
+        return numbers
 
 
 def read_long(
