@@ -15,6 +15,7 @@ _DAMAGED = (
     "not found", "invalid range", "invalid magic", "magic number", "file size is too small", "corrupt", "unexpected end of file",
     "failed to fill whole buffer", "decode", "does not appear to be a lance file", "out of range", "out of bounds", "checksum", "protobuf",
 )  # fmt: skip
+_REMEDY = "remove it and index the documents again"
 _CONFLICT = ("commit conflict", "retryable", "too many concurrent writers", "concurrent transaction", "preempted", "rewrite")
 
 
@@ -30,7 +31,7 @@ def is_damage(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException" or any(sign in text for sign in _DAMAGED)
 
 
-def translate(error: BaseException, path: Path, doing: str) -> StoreError:
+def translate(error: BaseException, path: Path, doing: str, *, remedy: str = _REMEDY) -> StoreError:
     """The StoreError that says what went wrong at ``path`` while ``doing``, and what to do about it."""
     text = " ".join(str(error).split())
     low = text.lower()
@@ -46,22 +47,22 @@ def translate(error: BaseException, path: Path, doing: str) -> StoreError:
     if is_damage(error):
         return StoreCorruptError(
             f"Files of the database {path} are missing or damaged; noticed while {doing}. "
-            f"Restore it from a backup, or remove it and index the documents again. {detail}"
+            f"Restore it from a backup, or {remedy}. {detail}"
         )
     return StoreError(f"The database {path} failed while {doing}. {detail}")
 
 
 @contextmanager
-def told(path: Path, doing: str) -> Iterator[None]:
-    """Raise LanceDB's failures as StoreError."""
+def told(path: Path, doing: str, *, remedy: str = _REMEDY) -> Iterator[None]:
+    """Raise LanceDB's failures as StoreError; ``remedy`` is what to do about damage when there is no backup."""
     try:
         yield
     except RagkitError:
         raise
     except Exception as error:
-        raise translate(error, path, doing) from error
+        raise translate(error, path, doing, remedy=remedy) from error
     except BaseException as error:
         # pyo3's PanicException is no Exception; KeyboardInterrupt and its kin must pass.
         if type(error).__name__ != "PanicException":
             raise
-        raise translate(error, path, doing) from error
+        raise translate(error, path, doing, remedy=remedy) from error
