@@ -189,6 +189,7 @@ class Hit:
 
     ``lines`` are the first and last line of the chunk in its document, counted from 1. ``document`` is a digest of the
     document, and of how it was chunked, as stored when the chunk was found ("" where no store was asked): it tells versions apart.
+    ``folded`` are hits that this one stands for: its near copies, and others in the passage it was expanded to.
     """
 
     chunk: Chunk
@@ -197,6 +198,7 @@ class Hit:
     parts: Mapping[str, Part] = field(default_factory=dict, hash=False)
     lines: tuple[int, int] = (1, 1)
     document: str = ""
+    folded: tuple[Hit, ...] = ()
 
     @property
     def source(self) -> str:

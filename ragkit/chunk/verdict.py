@@ -62,6 +62,11 @@ def tidy(text: str) -> str:
     return " ".join(text.split()).strip('"“”„«» ')
 
 
+def is_refusal(text: str) -> bool:
+    """True for an answer that begins as models decline to answer."""
+    return bool(_REFUSAL.search(text))
+
+
 def verdict(reply: Reply, prompt: Prompt, *, most_words: int) -> str:
     """Why the answer cannot be used, in a word or two; "" when it can.
 
@@ -73,7 +78,7 @@ def verdict(reply: Reply, prompt: Prompt, *, most_words: int) -> str:
     text = reply.text.strip()
     shown = (prompt.shown, prompt.passage)
     found: tuple[tuple[str, Callable[[], bool]], ...] = (
-        ("refusal", lambda: reply.stopped == "refusal" or bool(_REFUSAL.search(text))),
+        ("refusal", lambda: reply.stopped == "refusal" or is_refusal(text)),
         ("empty", lambda: not _WORD.search(text)),
         ("cut off", lambda: reply.stopped == "length"),
         ("too long", lambda: _length(text) > most_words),
