@@ -3,6 +3,7 @@
 from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.adapter import Adapter, Shares, load_adapter
 from ragkit.embed.cached import CachedEmbedder, CacheStats
+from ragkit.embed.coalesced import CoalescingEmbedder
 from ragkit.embed.inputs import embed_keys
 from ragkit.embed.reach import Extend
 from ragkit.embed.reader import token_reader
@@ -15,6 +16,7 @@ __all__ = [
     "Adapter",
     "CacheStats",
     "CachedEmbedder",
+    "CoalescingEmbedder",
     "Extend",
     "OpenAIEmbedder",
     "Shares",
