@@ -11,6 +11,7 @@ import numpy as np
 from ragkit.chunk import Fallible
 from ragkit.embed import embed_keys
 from ragkit.errors import DuplicateIdError, EmbeddingError, InvalidInputError, RagkitError
+from ragkit.index.compressing import CodeWriter
 from ragkit.index.lines import lines_of
 from ragkit.lexical import Analyzer
 from ragkit.progress import Progress
@@ -22,6 +23,7 @@ _LOOK_AHEAD_DOCUMENTS = 256
 _LOOK_AHEAD_CHARACTERS = 4_000_000
 _EMBED_AT_ONCE = 512
 _COMMIT_SECONDS = 5.0
+Embed = Callable[[Sequence[tuple[Document, Sequence[Chunk]]]], Vectors]
 
 
 @dataclass(slots=True)
@@ -67,8 +69,10 @@ class Ingest:
         *,
         batch_chunks: int,
         watch: Progress,
+        codes: CodeWriter | None = None,
     ) -> None:
         self.counts = Counts()
+        self._codes = codes
         self._store, self._chunker, self._embedder, self._analyzer = store, chunker, embedder, analyzer
         self._batch_chunks, self._watch = batch_chunks, watch
         self._recipe = chunker.recipe
@@ -168,7 +172,7 @@ class Ingest:
         vectors |= self._store.vectors(sorted(wanted - vectors.keys()))
         missing: list[tuple[Document, list[Chunk]]] = []
         order: list[str] = []
-        taken = set(vectors)
+        taken = set(vectors) - (self._codes.lacking(wanted) if self._codes is not None else set())
         for item, row in zip(items, keys, strict=True):
             fresh = [(key, chunk) for key, chunk in zip(row, item.chunks, strict=True) if not (key in taken or taken.add(key))]  # type: ignore[func-returns-value]
             if any(chunk.encoding.document for _, chunk in fresh):
@@ -178,7 +182,9 @@ class Ingest:
                 order += [key for key, _ in fresh]
                 missing.append((item.document, [chunk for _, chunk in fresh]))
         if missing:
-            vectors |= zip(order, _embedded(self._embedder(), card, missing), strict=True)
+            embedder = self._embedder()
+            embed = None if self._codes is None else self._codes.embed(embedder, order)
+            vectors = dict(zip(order, _embedded(embedder, card, missing, embed=embed), strict=True)) | vectors
         self._embedded += len(order)
         self._reused += sum(map(len, keys)) - len(order)
         self._ready_vectors |= vectors
@@ -204,10 +210,12 @@ class Ingest:
         ready, self._ready, self._ready_vectors, self._ready_chunks = self._ready, [], {}, 0
         if not ready:
             return
-        self._store.put(
-            [rows for item, rows in ready if item.chunks],
-            remove=[item.document.id for item, _ in ready if not item.chunks],
-        )
+        stored = [rows for item, rows in ready if item.chunks]
+        if self._codes is not None:
+            self._codes.before(stored)
+        self._store.put(stored, remove=[item.document.id for item, _ in ready if not item.chunks])
+        if self._codes is not None:
+            self._codes.after(stored)
         counts = self.counts
         counts.chunks += sum(len(item.chunks) for item, _ in ready)
         counts.added += sum(bool(item.chunks) and not item.known for item, _ in ready)
@@ -233,11 +241,13 @@ def _why_skipped(item: _Item) -> str:
     return f"nothing to index: {reason}" + ("; its earlier chunks were removed" if item.known else "")
 
 
-def _embedded(embedder: Embedder, card: ModelCard, items: list[tuple[Document, list[Chunk]]]) -> Vectors:
-    """``embed_batch`` with every row checked; float32 ``(n, dim)``."""
+def _embedded(
+    embedder: Embedder, card: ModelCard, items: list[tuple[Document, list[Chunk]]], *, embed: Embed | None = None
+) -> Vectors:
+    """``embed_batch``, or ``embed`` in its place, with every row checked; float32 ``(n, dim)``."""
     chunks = [chunk for _, some in items for chunk in some]
     try:
-        vectors = np.asarray(embedder.embed_batch(items), dtype=np.float32)
+        vectors = np.asarray((embed or embedder.embed_batch)(items), dtype=np.float32)
     except RagkitError:
         raise
     except Exception as error:
