@@ -7,8 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragkit.chunk import SentenceChunker
-from ragkit.seams import Embedder, Vectors
+from ragkit.seams import Embedder, Tokenizer, TokenReader, TokenStates, Vectors
 from ragkit.types import Document
+
+
+def vectors_and_states(
+    reader: TokenReader, embedder: Embedder, queries: Sequence[str], layers: Sequence[int]
+) -> tuple[Vectors, list[TokenStates]]:
+    """``query_vectors``, and the states of each question's tokens out of the same pass; a second one where a question is too long."""
+    if _fit(embedder, queries):
+        return reader.embed_and_read_queries(queries, layers=layers)
+    return query_vectors(embedder, queries), reader.read_queries(queries, layers=layers)
+
+
+def _fit(embedder: Embedder, queries: Sequence[str]) -> bool:
+    tokenizer = embedder.tokenizer
+    return (
+        tokenizer is not None
+        and max(tokenizer.count_batch(queries), default=0) + _reserve(embedder, tokenizer) <= embedder.card.window
+    )
+
+
+def _reserve(embedder: Embedder, tokenizer: Tokenizer) -> int:
+    prompt = embedder.card.query_prompt
+    return tokenizer.n_special + (tokenizer.count_batch([prompt])[0] if prompt else 0)
 
 
 def query_vectors(embedder: Embedder, queries: Sequence[str]) -> Vectors:
@@ -21,8 +43,7 @@ def query_vectors(embedder: Embedder, queries: Sequence[str]) -> Vectors:
     tokenizer, window = embedder.tokenizer, embedder.card.window
     if tokenizer is None:
         return embedder.embed_queries(queries)
-    prompt = embedder.card.query_prompt
-    reserve = tokenizer.n_special + (tokenizer.count_batch([prompt])[0] if prompt else 0)
+    reserve = _reserve(embedder, tokenizer)
     counts = tokenizer.count_batch(queries)
     if max(counts, default=0) + reserve <= window:
         return embedder.embed_queries(queries)

@@ -57,6 +57,11 @@ def passages(card: CompressorCard, compressed: Iterable[tuple[str, Sequence[Code
     return Passages(unpacked(b"".join(codes), card), np.array(counts, np.int64), rows)
 
 
+def empty(card: CompressorCard) -> Passages:
+    """No passages at all."""
+    return passages(card, [])
+
+
 def unpacked(data: bytes | NDArray[np.uint8], card: CompressorCard) -> NDArray[np.uint8]:
     """Padded codes, one after the other, as uint8 ``(windows, vectors, bits / 8)``."""
     flat = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.reshape(-1)
@@ -68,9 +73,12 @@ def compress(compressor: Compressor, read: Sequence[TokenStates]) -> list[Code]:
 
     A text without tokens has one code without vectors, so every text has a code.
     """
-    codes = [compressor.compress(part) for states in read for part in _parts(states, compressor.card.window)]
-    full = [code for code in codes if len(code)]
-    return full or codes[:1]
+    return whole([compressor.compress(part) for states in read for part in _parts(states, compressor.card.window)])
+
+
+def whole(codes: Sequence[Code]) -> list[Code]:
+    """A text's codes without those that have no vectors; one of them where there are no others."""
+    return [code for code in codes if len(code)] or list(codes[:1])
 
 
 def _parts(states: TokenStates, window: int) -> list[TokenStates]:

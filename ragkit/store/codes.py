@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreMismatchError
 from ragkit.store import database
-from ragkit.store.chunks import id_filters
+from ragkit.store.chunks import ChunkStore, id_filters
 from ragkit.store.escape import escape, unescape
 from ragkit.store.failures import told
 from ragkit.store.patience import keep_trying
+from ragkit.store.rows import chunk_columns, chunks_from
+from ragkit.types import Chunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -229,6 +231,32 @@ class CodeTable:
         with told(self.path, "opening a table of codes"):
             self._table = database.connect(self.path).open_table(self.name)
             return self._table
+
+
+def chunks_under(store: ChunkStore, keys: Sequence[str]) -> dict[str, str]:
+    """The ids of stored chunks with one of these content addresses, and theirs."""
+    found: dict[str, str] = {}
+    for where in id_filters("embed_key", keys):
+        part = store.scan(["id", "embed_key"], where)
+        found.update(zip(map(unescape, part.column("id").to_pylist()), part.column("embed_key").to_pylist(), strict=True))
+    return found
+
+
+def content_addresses(store: ChunkStore) -> dict[str, tuple[str, str]]:
+    """For every stored chunk its document's id and its content address."""
+    part = store.scan(["id", "doc_id", "embed_key"])
+    ids, documents = (map(unescape, part.column(name).to_pylist()) for name in ("id", "doc_id"))
+    return dict(zip(ids, zip(documents, part.column("embed_key").to_pylist(), strict=True), strict=True))
+
+
+def chunks_with_addresses(store: ChunkStore, doc_ids: Sequence[str]) -> dict[str, list[tuple[Chunk, str]]]:
+    """The chunks of these documents in order, each with its content address; ids not stored are left out."""
+    found: dict[str, list[tuple[Chunk, str]]] = {}
+    for where in id_filters("doc_id", doc_ids):
+        part = store.scan([*chunk_columns(store.header), "embed_key"], where)
+        for chunk, key in zip(chunks_from(part), part.column("embed_key").to_pylist(), strict=True):
+            found.setdefault(chunk.doc_id, []).append((chunk, key))
+    return {doc_id: sorted(pairs, key=lambda pair: pair[0].index) for doc_id, pairs in found.items()}
 
 
 def _delete(table: Any, *, where: str) -> None:
