@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from ragkit.embed import CachedEmbedder, TransformerEmbedder, token_reader
-from ragkit.errors import LoadError, StoreError, StoreMismatchError
+from ragkit.errors import InvalidInputError, LoadError, StoreError, StoreMismatchError
 from ragkit.index.compressing import CodeWriter, open_codes, reader_for, reading_of, stored_passages
 from ragkit.index.moving import rebuilt
 from ragkit.index.queries import query_vectors, vectors_and_states
@@ -45,8 +45,9 @@ class CodesState:
 
 
 class Asked(NamedTuple):
-    """Questions as a reranker needs them, and their vectors where the dense arm wants some."""
+    """Questions as their reranker needs them, and their vectors where the dense arm wants some."""
 
+    reranker: CompressedReranker
     vectors: Vectors | None
     states: list[TokenStates]
 
@@ -59,6 +60,10 @@ class IndexCodes:
     """
 
     def __init__(self, store: Callable[[], ChunkStore], embedder: Callable[[], Embedder], choice: Choice) -> None:
+        if not (choice is None or choice == "auto" or isinstance(choice, Compressor)):
+            raise InvalidInputError(
+                f"compressor is {choice!r}; it is 'auto', None for no codes, or a compressor such as TokenCompressor()."
+            )
         self._of, self._embedder, self._choice = store, embedder, choice
         self._opened: dict[str, CodeTable] = {}
 
@@ -104,7 +109,7 @@ class IndexCodes:
     @property
     def compressor(self) -> Compressor | None:
         """The compressor that ``add`` writes codes of, None for none."""
-        if self._choice != "auto":
+        if not isinstance(self._choice, str):
             return self._choice
         card = self._store.header.card
         if not card.weights or card.settings.get("engine") != "transformers" or find_spec("scipy") is None:
@@ -174,14 +179,16 @@ class IndexCodes:
         self._opened.clear()
         return len(dropped)
 
-    def optimize(self) -> None:
-        """Remove codes of chunks that are gone, merge small files, and bring the index over chunk ids up to date."""
+    def optimize(self, *, left_over: bool = True) -> None:
+        """Merge small files, bring the index over chunk ids up to date, and remove the codes of chunks that are gone.
+
+        ``left_over`` False leaves those: looking for them reads all ids.
+        """
         for table in self._tables():
-            # In this order: a chunk is stored before its codes are, so what has codes and is no chunk now was deleted.
-            coded = table.keys()
-            left_over = sorted(coded.keys() - content_addresses(self._store).keys())
             if left_over:
-                table.delete(left_over)
+                # In this order: a chunk is stored before its codes are, so what has codes and is no chunk now was deleted.
+                coded = table.keys()
+                table.delete(sorted(coded.keys() - content_addresses(self._store).keys()))
             table.optimize()
 
     # Reading
@@ -191,12 +198,13 @@ class IndexCodes:
         compressor, embedder = reranker.compressor, self._embedder()
         reader = self._reader(compressor, reranker.given_reader)
         if dense and reader.card.fingerprint == embedder.card.fingerprint:
-            return Asked(*vectors_and_states(reader, embedder, queries, compressor.layers))
+            return Asked(reranker, *vectors_and_states(reader, embedder, queries, compressor.layers))
         vectors = query_vectors(embedder, queries) if dense else None
-        return Asked(vectors, reader.read_queries(queries, layers=compressor.layers))
+        return Asked(reranker, vectors, reader.read_queries(queries, layers=compressor.layers))
 
-    def rerank(self, reranker: CompressedReranker, asked: Asked, found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+    def rerank(self, asked: Asked, found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
         """Each question's hits in their new order, by codes from the database and nothing else."""
+        reranker = asked.reranker
         reranked: list[list[Hit]] = []
         for first in range(0, len(found), _QUESTIONS):
             some = found[first : first + _QUESTIONS]

@@ -9,19 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
+from ragkit.index.codes import IndexCodes
 from ragkit.index.ingest import Counts, Ingest
 from ragkit.index.queries import query_vectors
 from ragkit.index.reports import AddReport, IndexStats
 from ragkit.index.runs import run_hits
 from ragkit.lexical import Analyzer
 from ragkit.progress import progress as progress_bar
+from ragkit.rerank.reranker import CompressedReranker
+from ragkit.rerank.types import Compressor
 from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
 from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
@@ -40,6 +43,8 @@ class Index:
     the analyzer are written into it, and only they can open it again. What is not given comes from the database: the
     embedder is loaded from its card when a vector is first needed, the chunker is the one last used. A new database takes
     ``TransformerEmbedder()``, ``RecursiveChunker(max_tokens=256)`` and ``Analyzer()``. ``fusion`` only steers searches.
+    ``compressor`` decides what ``add`` stores beside the vectors for ``rerank=CompressedReranker()``: codes of that compressor, of the one
+    that ships with ragkit where it was trained for this model ("auto"), or none; ``codes`` fills, drops and counts them.
 
     Safe for several threads, and for several processes on one path (start them with "spawn").
 
@@ -56,6 +61,7 @@ class Index:
         embedder: Embedder | None = None,
         analyzer: Analyzer | None = None,
         fusion: Fusion | None = None,
+        compressor: Compressor | Literal["auto"] | None = "auto",
         create: bool = True,
     ) -> None:
         self.path = Path(path)
@@ -63,6 +69,7 @@ class Index:
         self._chunker: Chunker | None = None
         self._fusion = DEFAULT_FUSION if fusion is None else fusion
         self._lock = RLock()
+        self.codes = IndexCodes(lambda: self._store, lambda: self.embedder, compressor)
         header = None
         if create and not ChunkStore.exists(self.path):
             header = self._new_header(analyzer or Analyzer())
@@ -151,7 +158,7 @@ class Index:
         total = len(documents) if isinstance(documents, Sized) else None
         with progress_bar("Indexing", total=total, enabled=progress) as watch:
             counts = Ingest(
-                self._store, self.chunker, lambda: self.embedder, self.analyzer, batch_chunks=batch_chunks, watch=watch
+                self._store, self.chunker, lambda: self.embedder, self.analyzer, batch_chunks=batch_chunks, watch=watch, codes=self.codes.writer()
             ).run(documents)
         optimized, note = self._tidy(counts)
         return AddReport(
@@ -177,6 +184,7 @@ class Index:
             if not self._store.worth_optimizing():
                 return False, "few chunks are outside the full-text index; they are searched all the same"
             self._store.optimize()
+            self.codes.optimize(left_over=False)
         except StoreError as error:
             return False, f"the documents are stored, but optimizing failed and can be repeated with optimize(): {error}"
         return True, ""
@@ -186,8 +194,12 @@ class Index:
         return self._store.delete(_ids(ids))
 
     def optimize(self) -> None:
-        """Compact files, bring the full-text index up to date (or rebuild a damaged one), drop versions older than a day."""
+        """Compact files, bring the full-text index up to date (or rebuild a damaged one), drop versions older than a day.
+
+        Codes of chunks that are gone are removed.
+        """
         self._store.optimize()
+        self.codes.optimize()
 
     # Reading
 
@@ -251,7 +263,8 @@ class Index:
         ``mode`` is "dense" (cosine), "bm25" or "hybrid" (both, fused). Each arm gives ``fetch_k`` candidates whatever
         ``k`` is, so a smaller ``k`` gives the beginning of a larger one. ``where`` filters by metadata before the arms
         choose; ``ragkit.store.compile_where`` tells its language. ``rerank`` gets the query and the best
-        max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew. A query beyond
+        max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew. A CompressedReranker reads
+        stored codes instead, never text, and the question's tokens from the pass that makes its vector. A query beyond
         the model's window is read in several windows, whose vectors are averaged; nothing of it is dropped.
 
         Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1;
@@ -339,10 +352,14 @@ class Index:
         if not queries:
             return []
         depth = max(k, fetch_k) if rerank is not None and isinstance(k, int) and k >= 1 else k
+        asked = None
+        if isinstance(rerank, CompressedReranker):
+            asked = self.codes.ask(rerank, queries, dense=mode in ("dense", "hybrid"))
         tokens = [[] if mode == "dense" else self.analyzer.query_tokens(query) for query in queries]
         dense = mode in ("dense", "hybrid")
         if len(queries) == 1:
-            vector = query_vectors(self.embedder, queries)[0] if dense else None
+            vectors = query_vectors(self.embedder, queries) if dense and asked is None else asked and asked.vectors
+            vector = None if vectors is None else vectors[0]
             found = [
                 run_search(
                     self._store,
@@ -367,6 +384,8 @@ class Index:
                 fusion=self._fusion,
                 where=where,
             )
+        if asked is not None:
+            return [hits[:k] for hits in self.codes.rerank(asked, found)]
         if rerank is None:
             return found
         return [_reranked(rerank, query, hits)[:k] for query, hits in zip(queries, found, strict=True)]
