@@ -158,7 +158,13 @@ class Index:
         total = len(documents) if isinstance(documents, Sized) else None
         with progress_bar("Indexing", total=total, enabled=progress) as watch:
             counts = Ingest(
-                self._store, self.chunker, lambda: self.embedder, self.analyzer, batch_chunks=batch_chunks, watch=watch, codes=self.codes.writer()
+                self._store,
+                self.chunker,
+                lambda: self.embedder,
+                self.analyzer,
+                batch_chunks=batch_chunks,
+                watch=watch,
+                codes=self.codes.writer(),
             ).run(documents)
         optimized, note = self._tidy(counts)
         return AddReport(
@@ -303,14 +309,10 @@ class Index:
         self, vector: Vectors, *, k: int = 10, where: Where | None = None, fetch_k: int = DEFAULT_FETCH_K
     ) -> list[Hit]:
         """The ``k`` chunks nearest to a vector ``(dim,)`` of the same model, by cosine; otherwise like ``search``."""
-        return run_search(
-            self._store,
-            query_vector=np.asarray(vector, np.float32),
-            query_tokens=[],
-            k=k,
-            mode="dense",
-            fetch_k=fetch_k,
-            where=where,
+        query = np.asarray(vector, np.float32)
+        return self._store.searched(
+            lambda arms: run_search(arms, query_vector=query, query_tokens=[], k=k, mode="dense", fetch_k=fetch_k, where=where),
+            words=False,
         )
 
     def search_many(
@@ -356,26 +358,13 @@ class Index:
         if isinstance(rerank, CompressedReranker):
             asked = self.codes.ask(rerank, queries, dense=mode in ("dense", "hybrid"))
         tokens = [[] if mode == "dense" else self.analyzer.query_tokens(query) for query in queries]
-        dense = mode in ("dense", "hybrid")
-        if len(queries) == 1:
-            vectors = query_vectors(self.embedder, queries) if dense and asked is None else asked and asked.vectors
-            vector = None if vectors is None else vectors[0]
-            found = [
-                run_search(
-                    self._store,
-                    query_vector=vector,
-                    query_tokens=tokens[0],
-                    k=depth,
-                    mode=mode,
-                    fetch_k=fetch_k,
-                    fusion=self._fusion,
-                    where=where,
-                )
-            ]
+        if asked is not None:
+            vectors = asked.vectors
         else:
-            vectors = query_vectors(self.embedder, queries) if dense else None
-            found = run_searches(
-                self._store,
+            vectors = query_vectors(self.embedder, queries) if mode in ("dense", "hybrid") else None
+        found = self._store.searched(
+            lambda arms: run_searches(
+                arms,
                 query_vectors=vectors,
                 queries_tokens=tokens,
                 k=depth,
@@ -383,7 +372,10 @@ class Index:
                 fetch_k=fetch_k,
                 fusion=self._fusion,
                 where=where,
-            )
+            ),
+            dense=mode != "bm25",
+            words=mode != "dense",
+        )
         if asked is not None:
             return [hits[:k] for hits in self.codes.rerank(asked, found)]
         if rerank is None:

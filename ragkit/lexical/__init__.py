@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ragkit.lexical.analyzer import ENGLISH_STOP_WORDS, Analyzer
-from ragkit.lexical.bm25 import ExactBm25, bm25_scores, term_stats
+from ragkit.lexical.analyzer import Analyzer
+from ragkit.lexical.bare import bare_question
+from ragkit.lexical.bm25 import Bm25, ExactBm25, bm25_scores, term_stats
+from ragkit.lexical.stop_words import ENGLISH_STOP_WORDS, STOP_WORDS
 
-__all__ = ["ENGLISH_STOP_WORDS", "Analyzer", "ExactBm25", "bm25_scores", "term_stats"]
+__all__ = ["ENGLISH_STOP_WORDS", "STOP_WORDS", "Analyzer", "Bm25", "ExactBm25", "bare_question", "bm25_scores", "term_stats"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +25,20 @@ B = 0.75
 _EPSILON = 0.25  # rank-bm25's default: a term of more than half the documents weighs a quarter of the average term
 
 Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bm25:
+    """BM25's two settings: ``k1`` >= 0, how much repeats of a word still count, and ``b`` in [0, 1], how much length does.
+
+    Raises InvalidInputError for values out of range.
+    """
+
+    k1: float = K1
+    b: float = B
+
+    def __post_init__(self) -> None:
+        _check(self.k1, self.b)
 
 
 def term_stats(docs_tokens: Iterable[Sequence[str]]) -> TermStats:
@@ -89,16 +104,31 @@ class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no type
 
 def _idf(stats: TermStats, df: int) -> float:
     weight = math.log(stats.n_docs - df + 0.5) - math.log(df + 0.5)
-    average = _average_idf(stats)
+    average = _average_idf(_Same(stats))
     if average <= 0 and weight <= 0:
         return _EPSILON * math.log1p((stats.n_docs - df + 0.5) / (df + 0.5))
     return weight if weight >= 0 else _EPSILON * average
 
 
+class _Same:
+    """Statistics compared by identity: comparing two vocabularies word by word costs more than the mean of one."""
+
+    def __init__(self, stats: TermStats) -> None:
+        self.stats = stats
+
+    def __hash__(self) -> int:
+        return id(self.stats)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.stats is self.stats
+
+
 @lru_cache(maxsize=8)
-def _average_idf(stats: TermStats) -> float:
+def _average_idf(same: _Same) -> float:
     """The mean weight over the vocabulary; remembered, because it reads every term of the corpus."""
-    df = np.fromiter(stats.df.values(), dtype=np.float64, count=len(stats.df))
+    stats = same.stats
+    # Sorted, so that the order in which words were met cannot move the last digit.
+    df = np.sort(np.fromiter(stats.df.values(), dtype=np.float64, count=len(stats.df)))
     return float(np.mean(np.log(stats.n_docs - df + 0.5) - np.log(df + 0.5))) if len(df) else 0.0
 
 

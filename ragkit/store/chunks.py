@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,17 @@ import numpy as np
 from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreMismatchError
 from ragkit.seams import Vectors
 from ragkit.store import database
+from ragkit.store.arms import SnapshotArms, Where
+from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
+from ragkit.store.nearness import AS_TUNED, Nearness
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
-from ragkit.store.statistics import StoreStats, term_stats
+from ragkit.store.snapshot import Snapshot
+from ragkit.store.statistics import StoreStats
+from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, TermStats
 
 if TYPE_CHECKING:
@@ -43,12 +49,14 @@ class ChunkStore:
     the newest commit. Safe for several threads and processes at once (start processes with "spawn", not "fork").
     """
 
-    def __init__(self, path: str | Path, table: Any, header: Header) -> None:
+    def __init__(self, path: str | Path, table: Any, header: Header, *, at: int | str | None = None) -> None:
         self.path = Path(path)
         self.header = header
+        self._at = at
         self._table = table
         self._lock = Lock()
-        self._terms: tuple[int, TermStats] | None = None
+        self._snapshot: Snapshot | None = None
+        self._reading: Any = None
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -77,13 +85,25 @@ class ChunkStore:
             database.ensure_text_index(table, place)
         return cls(place, table, header)
 
+    def at(self, version: int | str) -> Self:
+        """The store as it was at a version or a tag; reading only. Raises StoreError for one that is not there."""
+        table, header = database.open_table(database.connect(self.path), self.path, version=version)
+        return type(self)(self.path, table, header, at=version)
+
     # Reading
+
+    def columns(self) -> tuple[Column, ...]:
+        """The metadata columns that the table has now; another process may have declared some since it was opened."""
+        columns = self.read("reading the columns", lambda table: read_columns(table.schema))
+        if columns != self.header.columns:
+            self.header = replace(self.header, columns=columns)
+        return columns
 
     def digests(self, doc_ids: Sequence[str]) -> dict[str, str]:
         """The stored digest of each of these documents; ids not stored are left out."""
         found: dict[str, set[str]] = defaultdict(set)
-        for where in _id_filters("doc_id", doc_ids):
-            table = self._scan(["doc_id", "doc_digest"], where)
+        for where in id_filters("doc_id", doc_ids):
+            table = self.scan(["doc_id", "doc_digest"], where)
             for doc_id, digest in zip(table.column("doc_id").to_pylist(), table.column("doc_digest").to_pylist(), strict=True):
                 found[unescape(doc_id)].add(digest)
         # Two digests under one id cannot come from a commit of ours; "" matches no document, so it is written anew.
@@ -91,18 +111,22 @@ class ChunkStore:
 
     def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
         """The stored vectors, float32 ``(dim,)``, under these content addresses; keys not stored are left out."""
+        return self.vectors_under(keys, vector=self.header.vector, key="embed_key")
+
+    def vectors_under(self, keys: Sequence[str], *, vector: str, key: str) -> dict[str, Vectors]:
+        """``vectors`` of one of the models that a database may hold vectors of, by its columns."""
         found: dict[str, Vectors] = {}
-        for where in _id_filters("embed_key", keys):
-            table = self._scan(["embed_key", self.header.vector], where)
+        for where in id_filters(key, keys):
+            table = self.scan([key, vector], f"{vector} IS NOT NULL AND {where}")
             if len(table):
-                found.update(zip(table.column("embed_key").to_pylist(), vectors_from(table), strict=True))
+                found.update(zip(table.column(key).to_pylist(), vectors_from(table, vector), strict=True))
         return found
 
     def vectors_of(self, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """The stored vectors, float32 ``(dim,)``, of these chunks; ids not stored are left out."""
         found: dict[str, Vectors] = {}
-        for where in _id_filters("id", chunk_ids):
-            table = self._scan(["id", self.header.vector], where)
+        for where in id_filters("id", chunk_ids):
+            table = self.scan(["id", self.header.vector], where)
             if len(table):
                 found.update(zip(map(unescape, table.column("id").to_pylist()), vectors_from(table), strict=True))
         return found
@@ -110,8 +134,8 @@ class ChunkStore:
     def lengths(self, doc_ids: Sequence[str]) -> dict[str, int]:
         """Where the last chunk of each of these documents ends, in characters; ids not stored are left out."""
         found: dict[str, int] = {}
-        for where in _id_filters("doc_id", doc_ids):
-            table = self._scan(["doc_id", "end"], where)
+        for where in id_filters("doc_id", doc_ids):
+            table = self.scan(["doc_id", "end"], where)
             for doc_id, end in zip(
                 map(unescape, table.column("doc_id").to_pylist()), table.column("end").to_pylist(), strict=True
             ):
@@ -121,86 +145,92 @@ class ChunkStore:
     def get(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         """The chunks with these ids, in the order asked for; ids not stored are left out."""
         found = {}
-        for where in _id_filters("id", chunk_ids):
-            found.update({chunk.id: chunk for chunk in chunks_from(self._scan(chunk_columns(self.header), where))})
+        for where in id_filters("id", chunk_ids):
+            found.update({chunk.id: chunk for chunk in chunks_from(self.scan(chunk_columns(self.header), where))})
         return [found[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in found]
 
     def chunks_of(self, doc_id: str) -> list[Chunk]:
         """The chunks of one document in order; empty when it is not stored."""
-        chunks = chunks_from(self._scan(chunk_columns(self.header), f"doc_id = {quote(escape(doc_id))}"))
+        chunks = chunks_from(self.scan(chunk_columns(self.header), f"doc_id = {quote(escape(doc_id))}"))
         return sorted(chunks, key=lambda chunk: chunk.index)
 
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
-        return sorted(map(unescape, self._scan(["doc_id"]).column("doc_id").unique().to_pylist()))
+        return sorted(map(unescape, self.scan(["doc_id"]).column("doc_id").unique().to_pylist()))
 
     def last_recipe(self) -> str:
         """The chunker recipe of the newest commit; of the database's creation while it is empty."""
-        table = self._scan(["recipe", "added_at"])
+        table = self.scan(["recipe", "added_at"])
         if not len(table):
             return self.header.chunker
         newest = int(np.argmax(table.column("added_at").to_numpy()))
         return unescape(table.column("recipe")[newest].as_py())
 
-    def nearest(self, vector: Vectors, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+    def nearest(self, vector: Vectors, /, *, limit: int, where: Where | None = None, nearness: Nearness = AS_TUNED) -> list[Row]:
         """Up to ``limit`` rows nearest to ``vector`` ``(dim,)`` by cosine, nearest first."""
-        return self.nearest_many(np.asarray(vector, np.float32)[None, :], limit=limit, where=where)[0]
+        return self.nearest_many(np.asarray(vector, np.float32)[None, :], limit=limit, where=where, nearness=nearness)[0]
 
-    def nearest_many(self, vectors: Vectors, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[list[Row]]:
+    def nearest_many(
+        self, vectors: Vectors, /, *, limit: int, where: Where | None = None, nearness: Nearness = AS_TUNED
+    ) -> list[list[Row]]:
         """``nearest`` for each row of ``vectors`` ``(n, dim)``, all in one scan."""
-        queries = np.ascontiguousarray(vectors, np.float32)
-        dim = self.header.card.dim
-        if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all() or not queries.any(axis=1).all():
-            raise InvalidInputError(
-                f"Query vectors of shape {queries.shape} cannot be compared with stored vectors of length {dim}: "
-                "each must have that length, be finite, and not be all zeros."
-            )
-        condition = compile_where(where)
+        condition, columns = self._condition(where), row_columns(self.header)
+        found = self.on_snapshot(
+            lambda one: one.nearest(vectors, limit=limit, columns=columns, condition=condition, nearness=nearness)
+        )
+        return [rows_from(table) for table in found]
 
-        def ask(table: Any) -> pa.Table:
-            query = table.search(queries[0] if len(queries) == 1 else queries, vector_column_name=self.header.vector)
-            query = query.distance_type("cosine").select([*row_columns(self.header), "_distance"]).limit(limit)
-            return (query.where(condition, prefilter=True) if condition else query).to_arrow()
-
-        if not len(queries):
+    def matching(self, tokens: Sequence[str] | TermQuery, /, *, limit: int, where: Where | None = None) -> list[Row]:
+        """Up to ``limit`` rows that hold one of the analyzer's ``tokens``, or match a query, best first by LanceDB's BM25."""
+        query = tokens if isinstance(tokens, TermQuery) else TermQuery.of(token for token in tokens if token)
+        if not query.tokens:
             return []
-        found = self._read("searching by vector", ask)
-        if len(queries) == 1:
-            return [rows_from(found)]
-        owners = found.column("query_index").to_numpy()
-        rows = rows_from(found)
-        return [[rows[place] for place in np.flatnonzero(owners == owner)] for owner in range(len(queries))]
-
-    def matching(self, tokens: Sequence[str], /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
-        """Up to ``limit`` rows that hold one of the analyzer's ``tokens``, best first by LanceDB's BM25."""
-        condition = compile_where(where)
-        words = " ".join(dict.fromkeys(escape(token) for token in tokens if token))
-        if not words:
-            return []
-
-        def ask(table: Any) -> pa.Table:
-            query = (
-                table.search(words, query_type="fts", fts_columns="lex")
-                .select([*row_columns(self.header), "_score"])
-                .limit(limit)
-            )
-            return (query.where(condition, prefilter=True) if condition else query).to_arrow()
-
-        return rows_from(self._read("searching by words", ask))
+        condition, columns = self._condition(where), row_columns(self.header)
+        return rows_from(self.on_snapshot(lambda one: one.matching(query, limit=limit, columns=columns, condition=condition)))
 
     def term_stats(self) -> TermStats:
-        """BM25's statistics over all chunks of the newest version; computed once per version."""
+        """BM25's statistics over all chunks of the newest version; after a commit only what it changed is read."""
+        return self.on_snapshot(lambda one: one.term_stats())
+
+    def searched(
+        self, search: Callable[[SnapshotArms], _T], *, dense: bool = True, words: bool = True, nearness: Nearness = AS_TUNED
+    ) -> _T:
+        """The result of ``search`` over the newest version; ``dense`` and ``words`` are the arms that it asks."""
+        return self.on_snapshot(
+            lambda one: search(SnapshotArms(one, dense=dense, words=words, nearness=nearness, condition=self._condition))
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The newest version, held still for reading; the same object until another commit comes."""
         version = self.version
         with self._lock:
-            if self._terms is None or self._terms[0] != version:
-                self._terms = (version, term_stats(self._scan(["lex"]).column("lex")))
-            return self._terms[1]
+            if self._snapshot is None or self._snapshot.version != version:
+                if self._reading is None:
+                    self._reading = database.connect(self.path)
+                table, header = database.open_table(self._reading, self.path, version=version)
+                self._same_model(header)
+                self._snapshot = Snapshot(self.path, table, self.header, self._snapshot)
+            return self._snapshot
+
+    def on_snapshot(self, ask: Callable[[Snapshot], _T]) -> _T:
+        """What ``ask`` finds in the newest version."""
+        try:
+            return ask(self.snapshot())
+        except StoreCorruptError:
+            # A clean-up elsewhere may have removed files of a version that was the newest a moment ago.
+            self._reopen()
+            with self._lock:
+                self._snapshot = self._reading = None
+            return ask(self.snapshot())
+
+    def _condition(self, where: Where | None) -> str | None:
+        return compile_where(where, self.columns()) if where else None
 
     def stats(self) -> StoreStats:
         """Counts of the newest version."""
         import pyarrow.compute as pc
 
-        table = self._scan(["doc_id", "start", "end", "n_tokens"])
+        table = self.scan(["doc_id", "start", "end", "n_tokens"])
         lengths = pc.subtract(table.column("end"), table.column("start"))
         return StoreStats(
             documents=len(table.column("doc_id").unique()),
@@ -215,7 +245,7 @@ class ChunkStore:
     @property
     def version(self) -> int:
         """The number of the newest commit."""
-        return int(self._read("reading the version", lambda table: table.version))
+        return int(self.read("reading the version", lambda table: table.version))
 
     @property
     def unindexed(self) -> int:
@@ -225,12 +255,12 @@ class ChunkStore:
             names = [index.name for index in table.list_indices() if index.columns == ["lex"]]
             return int(table.index_stats(names[0]).num_unindexed_rows) if names else int(table.count_rows())
 
-        return self._read("reading the state of the full-text index", ask)
+        return self.read("reading the state of the full-text index", ask)
 
     def worth_optimizing(self) -> bool:
         """True when enough chunks are outside the full-text index, or enough small files have gathered."""
         waiting = self.unindexed
-        stats = self._read("reading statistics", lambda table: table.stats())
+        stats = self.read("reading statistics", lambda table: table.stats())
         rows, files = int(stats["num_rows"]), int(stats["fragment_stats"]["num_small_fragments"])
         return waiting > max(_FEW_ROWS, rows // 100) or files > _FEW_FILES
 
@@ -253,29 +283,34 @@ class ChunkStore:
             return
         stale = f"doc_id IN ({_listed(gone)})"
         if not chunk_ids:
-            self._write("removing documents", partial(_delete, where=stale))
+            self.write("removing documents", partial(_delete, where=stale))
             return
         # Ids that forget their document repeat inside a batch of many documents, which is refused above; a batch of one is not
         # caught there. Looking for every id of a large batch would cost a fifth of the speed of storing.
         if len(documents) == 1 or len(chunk_ids) <= _FEW_ROWS:
             self._own(chunk_ids, set(gone))
-        rows = to_arrow(documents, self.header, time.time_ns() // 1000)
+        added_at = time.time_ns() // 1000
 
         def merge(table: Any) -> None:
-            (
-                table.merge_insert("id")
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .when_not_matched_by_source_delete(stale)
-                .execute(rows)
-            )
+            columns, before = read_columns(table.schema), None
+            # Rows written while another process declares a column would lack it after that process has filled the others.
+            while before is None or not set(columns) <= set(before):
+                rows = to_arrow(documents, replace(self.header, columns=columns), added_at)
+                (
+                    table.merge_insert("id")
+                    .when_matched_update_all()
+                    .when_not_matched_insert_all()
+                    .when_not_matched_by_source_delete(stale)
+                    .execute(rows)
+                )
+                columns, before = read_columns(table.schema), columns
 
-        self._write("storing documents", merge)
+        self.write("storing documents", merge)
 
     def _own(self, chunk_ids: Sequence[str], doc_ids: set[str]) -> None:
         """Raise InvalidInputError when a chunk id is another document's: the merge would take that chunk from it in silence."""
-        for where in _id_filters("id", chunk_ids):
-            table = self._scan(["id", "doc_id"], where)
+        for where in id_filters("id", chunk_ids):
+            table = self.scan(["id", "doc_id"], where)
             for chunk_id, doc_id in zip(table.column("id").to_pylist(), table.column("doc_id").to_pylist(), strict=True):
                 if unescape(doc_id) not in doc_ids:
                     raise InvalidInputError(
@@ -286,8 +321,8 @@ class ChunkStore:
     def delete(self, doc_ids: Sequence[str]) -> int:
         """Remove documents with all their chunks; returns how many of them were stored."""
         stored = sorted(self.digests(doc_ids))
-        for where in _id_filters("doc_id", stored):
-            self._write("deleting documents", partial(_delete, where=where))
+        for where in id_filters("doc_id", stored):
+            self.write("deleting documents", partial(_delete, where=where))
         return len(stored)
 
     def optimize(self) -> None:
@@ -296,29 +331,28 @@ class ChunkStore:
         A missing or damaged full-text index is built anew: the rows hold all it needs.
         """
         try:
-            self._write("optimizing", lambda table: table.optimize(cleanup_older_than=_KEEP))
-            self._read(
+            self.write("optimizing", lambda table: table.optimize(cleanup_older_than=_KEEP))
+            self.read(
                 "probing the full-text index",
                 lambda table: table.search("a", query_type="fts", fts_columns="lex").select(["id", "_score"]).limit(1).to_arrow(),
             )
         except StoreCorruptError:
-            self._write(
-                "rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True)
-            )
+            self.write("rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True))
 
     def close(self) -> None:
         """Let go of the table and of cached statistics."""
-        self._table = None
-        self._terms = None
+        self._table = self._snapshot = self._reading = None
 
-    # Inside
+    # For the other modules of this room
 
-    def _scan(self, columns: list[str], where: str | None = None) -> pa.Table:
+    def scan(self, columns: list[str], where: str | None = None) -> pa.Table:
+        """Some columns of the newest version, of the rows that SQL lets through."""
+
         def ask(table: Any) -> pa.Table:
             query = table.search().select(columns)
             return (query.where(where) if where else query).to_arrow()
 
-        return self._read("reading", ask)
+        return self.read("reading", ask)
 
     def _current(self) -> Any:
         if self._table is None:
@@ -327,14 +361,17 @@ class ChunkStore:
 
     def _reopen(self) -> Any:
         self._current()
-        table, header = database.open_table(database.connect(self.path), self.path)
+        table, header = database.open_table(database.connect(self.path), self.path, version=self._at)
+        self._same_model(header)
+        self._table = table
+        return table
+
+    def _same_model(self, header: Header) -> None:
         if header.vector != self.header.vector:
             raise StoreMismatchError(
                 f"{self.path} was moved from the model {self.header.card.name!r} to {header.card.name!r} (dim {header.card.dim}) after it was "
                 "opened here. Open it again, with the new model or without one: Index(path)."
             )
-        self._table = table
-        return table
 
     def _refuse_moved(self) -> None:
         """Raise StoreMismatchError where a failure came of vectors that are now another model's."""
@@ -345,7 +382,8 @@ class ChunkStore:
         except StoreError:
             return
 
-    def _read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
+    def read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
+        """What ``ask`` finds out from LanceDB's table, with its errors translated."""
         table = self._current()
         try:
             with told(self.path, doing):
@@ -358,8 +396,10 @@ class ChunkStore:
             with told(self.path, doing):
                 return ask(self._reopen())
 
-    def _write(self, doing: str, act: Callable[[Any], object]) -> None:
+    def write(self, doing: str, act: Callable[[Any], object]) -> None:
         """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
+        if self._at is not None:
+            raise StoreError(f"This is {self.path} at version {self._at}, for reading only. Open the index itself to change it.")
         table, pause, until = self._current(), 0.01, time.monotonic() + _PATIENCE
         while True:
             try:
@@ -383,7 +423,7 @@ def _listed(values: Iterable[str]) -> str:
     return ", ".join(quote(escape(value)) for value in values)
 
 
-def _id_filters(column: str, values: Sequence[str]) -> list[str]:
+def id_filters(column: str, values: Sequence[str]) -> list[str]:
     """SQL filters that cover all values, each of a length that parses fast."""
     unique = list(dict.fromkeys(values))
     return [f"{column} IN ({_listed(unique[at : at + _LOOKUP])})" for at in range(0, len(unique), _LOOKUP)]

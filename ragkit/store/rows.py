@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A stored chunk as searches need it: its lines, its document's digest, its vector (float32 ``(dim,)``), its BM25 tokens."""
+class Stored:
+    """A stored chunk with its lines and its document's digest."""
 
     chunk: Chunk
     lines: tuple[int, int]
     document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Stored):
+    """A stored chunk with its vector (float32 ``(dim,)``) and its BM25 tokens too."""
+
     vector: Vectors = field(hash=False)
     lex: list[str] = field(hash=False)
 
@@ -57,15 +63,21 @@ def chunk_columns(header: Header) -> list[str]:
     return [*_CHUNK_COLUMNS, "encoding"] if header.format > 1 else list(_CHUNK_COLUMNS)
 
 
+def stored_columns(header: Header) -> list[str]:
+    """The columns that ``stored_from`` reads."""
+    return [*chunk_columns(header), "doc_digest"]
+
+
 def row_columns(header: Header) -> list[str]:
     """The columns that ``rows_from`` reads."""
-    return [*chunk_columns(header), "doc_digest", "lex", header.vector]
+    return [*stored_columns(header), "lex", header.vector]
 
 
 def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -> pa.Table:
     """The chunk rows of whole documents. ``added_at`` is in microseconds since 1970.
 
-    Raises StoreFormatError for an encoding that a table of format 1 cannot hold.
+    Raises StoreFormatError for an encoding that a table of format 1 cannot hold, InvalidInputError for metadata of another type
+    than a column declares.
     """
     import pyarrow as pa
 
@@ -105,6 +117,9 @@ def to_arrow(documents: Sequence[DocumentRows], header: Header, added_at: int) -
         "embed_key": [key for document in documents for key in document.keys],
         "added_at": [added_at] * len(chunks),
     }
+    for column in header.columns:
+        typed = {key: column.value(chunk.metadata, chunk.doc_id) for key, chunk in known.items()}
+        columns[column.name] = [typed[chunk.doc_id, text] for chunk, text in zip(chunks, metadata, strict=True)]
     arrays = []
     for column in schema:
         if column.name == header.vector:
@@ -144,9 +159,9 @@ def chunks_from(table: pa.Table) -> Iterator[Chunk]:
         )
 
 
-def vectors_from(table: pa.Table) -> Vectors:
+def vectors_from(table: pa.Table, name: str | None = None) -> Vectors:
     """The column of vectors as float32 ``(n, dim)``; zeros where a row waits for its vector while a database is moved."""
-    column = table.column(next(name for name in table.column_names if is_vector(name))).combine_chunks()
+    column = table.column(name or next(one for one in table.column_names if is_vector(one))).combine_chunks()
     dim = column.type.list_size
     flat: Vectors = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, dim)
     if not column.null_count:
@@ -156,18 +171,17 @@ def vectors_from(table: pa.Table) -> Vectors:
     return found
 
 
+def stored_from(table: pa.Table) -> Iterator[Stored]:
+    """The rows of an Arrow table that has ``stored_columns``."""
+    lines = zip(table.column("line_first").to_pylist(), table.column("line_last").to_pylist(), strict=True)
+    for chunk, place, document in zip(chunks_from(table), lines, table.column("doc_digest").to_pylist(), strict=True):
+        yield Stored(chunk=chunk, lines=place, document=document)
+
+
 def rows_from(table: pa.Table) -> list[Row]:
     """The rows of an Arrow table that has ``row_columns``."""
-    lines = zip(table.column("line_first").to_pylist(), table.column("line_last").to_pylist(), strict=True)
     lex = (unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist())
     return [
-        Row(chunk=chunk, lines=place, document=document, vector=vector, lex=tokens)
-        for chunk, place, document, vector, tokens in zip(
-            chunks_from(table),
-            lines,
-            table.column("doc_digest").to_pylist(),
-            vectors_from(table) if len(table) else (),
-            lex,
-            strict=True,
-        )
+        Row(chunk=one.chunk, lines=one.lines, document=one.document, vector=vector, lex=tokens)
+        for one, vector, tokens in zip(stored_from(table), vectors_from(table) if len(table) else (), lex, strict=True)
     ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ragkit.store.escape import unescape
-from ragkit.types import TermStats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,14 +27,22 @@ class StoreStats:
     version: int
 
 
-def term_stats(lex: pa.ChunkedArray) -> TermStats:
-    """Statistics of a column of tokens joined by blanks."""
+class Counts(NamedTuple):
+    """Rows, tokens of them all, and in how many rows each term is."""
+
+    n_docs: int
+    tokens: int
+    df: dict[str, int]
+
+
+def count_terms(lex: pa.ChunkedArray) -> Counts:
+    """Counts of a column of tokens joined by blanks."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     n_docs = len(lex)
     if not n_docs:
-        return TermStats(n_docs=0, mean_length=0.0, df={})
+        return Counts(0, 0, {})
     blocks = [pc.split_pattern(block, " ") for block in lex.chunks]
     # One dictionary for all blocks, so that Python touches each term once and not once per block.
     coded = pa.chunked_array([block.flatten() for block in blocks]).dictionary_encode().unify_dictionaries()
@@ -52,4 +59,4 @@ def term_stats(lex: pa.ChunkedArray) -> TermStats:
         total += len(places)
     df = dict(zip(terms, counts.tolist(), strict=True))
     # A chunk without tokens is an empty text, which splits into one empty term.
-    return TermStats(n_docs=n_docs, mean_length=(total - df.pop("", 0)) / n_docs, df=df)
+    return Counts(n_docs, total - df.pop("", 0), df)

@@ -15,6 +15,7 @@ from ragkit.errors import InvalidInputError
 from ragkit.lexical import bm25_scores, term_stats
 from ragkit.retrieve import DEFAULT_FUSION, Convex, Rrf, search, search_many
 from ragkit.retrieve.fusion import Scored
+from ragkit.text.term_query import Every, OneOf, TermQuery
 from ragkit.types import Chunk, Span, TermStats
 
 
@@ -25,6 +26,14 @@ class Row:
     vector: np.ndarray
     lex: list[str]
     document: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.chunk.id
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.chunk.doc_id, self.chunk.start
 
 
 def row(doc_id: str, vector: Sequence[float], lex: str, *, start: int = 0) -> Row:
@@ -37,23 +46,28 @@ class MemoryArms:
     """Both arms over a list of rows; ``where`` is ``{"ids": [...]}``."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = list(rows)
+        self.all = list(rows)
+        self.read = 0
         self.stats = term_stats([row.lex for row in rows])
         self.limits: list[int] = []
 
     def _allowed(self, where: Mapping[str, Any] | None) -> list[Row]:
-        return [row for row in self.rows if where is None or row.chunk.doc_id in where["ids"]]
+        return [row for row in self.all if where is None or row.chunk.doc_id in where["ids"]]
 
     def nearest(self, vector: np.ndarray, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
         self.limits.append(limit)
         return sorted(self._allowed(where), key=lambda row: (-float(row.vector @ vector), row.chunk.id))[:limit]
 
-    def matching(self, tokens: Sequence[str], /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+    def matching(self, query: TermQuery, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
         self.limits.append(limit)
-        rows = [row for row in self._allowed(where) if set(row.lex) & set(tokens)]
-        scores = bm25_scores(tokens, [row.lex for row in rows], self.stats)
+        rows = [row for row in self._allowed(where) if query.condition.matches(row.lex)]
+        scores = bm25_scores(query.tokens, [row.lex for row in rows], self.stats)
         ordered = sorted(range(len(rows)), key=lambda place: (-scores[place], rows[place].chunk.id))
         return [rows[place] for place in ordered][:limit]
+
+    def rows(self, candidates: Sequence[Row], /) -> Sequence[Row]:
+        self.read += len(candidates)
+        return candidates
 
     def term_stats(self) -> TermStats:
         return self.stats
@@ -65,6 +79,11 @@ class BatchedArms(MemoryArms):
     def nearest_many(self, vectors: np.ndarray, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[list[Row]]:
         self.scans += 1
         return [self.nearest(vector, limit=limit, where=where) for vector in vectors]
+
+    def matching_many(
+        self, queries: Sequence[TermQuery], /, *, limit: int, where: Mapping[str, Any] | None = None
+    ) -> list[list[Row]]:
+        return [self.matching(query, limit=limit, where=where) for query in queries]
 
 
 # Few directions and few words, so that ties and exact repeats are common.
@@ -256,3 +275,20 @@ def test_documents_of_one_chunk_keep_their_order_whatever_the_weight() -> None:
     plain = search(arms, **query, fusion=Convex(document=0.0))  # type: ignore[arg-type]
     lent = search(arms, **query, fusion=Convex(document=0.5))  # type: ignore[arg-type]
     assert [hit.chunk.id for hit in plain] == [hit.chunk.id for hit in lent]
+
+
+@given(ROWS, VECTORS, MODES, st.integers(1, 12))
+def test_only_rows_that_become_hits_are_read_whole(rows, vector, mode, k):
+    arms = MemoryArms(rows)
+    hits = ask(arms, vector, ["a", "b"], k=k, mode=mode)
+    tied = sum(hit.score == hits[-1].score for hit in ask(MemoryArms(rows), vector, ["a", "b"], k=ALL, mode=mode)) if hits else 0
+    assert arms.read <= len(hits) + tied
+
+
+@given(ROWS, VECTORS, st.sampled_from(["bm25", "hybrid"]), st.integers(1, 5))
+def test_no_arm_returns_what_a_query_excludes(rows, vector, mode, fetch_k):
+    without = OneOf(("b",))
+    query = TermQuery(Every((OneOf(("a",)),), (without,)), ("a",), (without,))
+    hits = ask(MemoryArms(rows), vector, query, k=ALL, mode=mode, fetch_k=fetch_k)
+    allowed = [one for one in rows if "b" not in one.lex and (mode == "hybrid" or "a" in one.lex)]
+    assert sorted(hit.chunk.id for hit in hits) == sorted(one.chunk.id for one in allowed)

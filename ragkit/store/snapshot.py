@@ -1,0 +1,155 @@
+"""One version of the table, for reading: everything a search looks at comes from the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.errors import InvalidInputError, StoreError
+from ragkit.seams import Vectors
+from ragkit.store import text_query
+from ragkit.store.failures import told
+from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
+from ragkit.store.schema import Header
+from ragkit.store.terms import Counted, count
+from ragkit.store.vector_index import guess, vector_index
+from ragkit.text.term_query import TermQuery
+from ragkit.types import TermStats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MORE = 4
+
+
+class Snapshot:
+    """A version of the table at ``path``; ``table`` is a handle that stays at it. Safe for several threads.
+
+    Statistics of the snapshot ``before`` spare it reading rows that both have.
+    """
+
+    def __init__(self, path: Path, table: Any, header: Header, before: Snapshot | None = None) -> None:
+        self.path, self.table, self.header = path, table, header
+        self.version = int(table.version)
+        self._lock = Lock()
+        self._counted: Counted | None = None
+        self._before = before.counted_so_far() if before is not None else None
+
+    def counted_so_far(self) -> Counted | None:
+        """The newest statistics at hand: this version's, or those it would start from."""
+        return self._counted or self._before
+
+    def term_stats(self) -> TermStats:
+        """BM25's statistics over all chunks; computed once."""
+        with self._lock:
+            if self._counted is None:
+                self._counted = self._count()
+                self._before = None
+            return self._counted.stats
+
+    def _count(self) -> Counted:
+        if self._before is not None:
+            try:
+                with told(self.path, "counting words that changed"):
+                    return count(self.table, self._before)
+            except StoreError:
+                # The files of the earlier version may be gone by now; the rows of this one hold all it takes.
+                self._before = None
+        with told(self.path, "counting words"):
+            return count(self.table, None)
+
+    @cached_property
+    def tuning(self) -> Tuning | None:
+        """What was measured about the vector index of this version; None where there is none, or nothing measured yet."""
+        found = tuning_in(self.table.schema.field(self.header.vector))
+        return found if found is not None and found.index is not None and self._indexed else None
+
+    @cached_property
+    def _indexed(self) -> bool:
+        return vector_index(self.table, self.header.vector) is not None
+
+    def nearest(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        limit: int,
+        columns: Sequence[str],
+        condition: str | None = None,
+        nearness: Nearness = AS_TUNED,
+    ) -> list[pa.Table]:
+        """For each of ``vectors`` ``(n, dim)`` the ``columns`` of the ``limit`` nearest rows by cosine that meet ``condition``.
+
+        Rows that the index does not hold yet are compared too, and where the index brings fewer rows than asked for, every row is:
+        fewer than ``limit`` are returned only when no more meet ``condition``.
+
+        Raises InvalidInputError for vectors that cannot be compared with the stored ones.
+        """
+        queries = np.ascontiguousarray(vectors, np.float32)
+        dim = self.header.card.dim
+        if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all() or not queries.any(axis=1).all():
+            raise InvalidInputError(
+                f"Query vectors of shape {queries.shape} cannot be compared with stored vectors of length {dim}: "
+                "each must have that length, be finite, and not be all zeros."
+            )
+        if not len(queries):
+            return []
+        exact = nearness.exact or not self._indexed
+        found = self._ask(queries, limit, columns, condition, nearness, exact)
+        if not exact:
+            short = [place for place, table in enumerate(found) if len(table) < limit]
+            for place, table in zip(short, self._ask(queries[short], limit, columns, condition, nearness, True), strict=True):
+                found[place] = table
+        return found
+
+    def _ask(
+        self, queries: Vectors, limit: int, columns: Sequence[str], condition: str | None, nearness: Nearness, exact: bool
+    ) -> list[pa.Table]:
+        if not len(queries):
+            return []
+        query = self.table.search(queries[0] if len(queries) == 1 else queries, vector_column_name=self.header.vector)
+        query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
+        if exact:
+            query = query.bypass_vector_index() if self._indexed else query
+        else:
+            tuning = self.tuning or guess(self.table.count_rows())
+            # Without an upper bound more partitions are read until there are enough rows.
+            query = query.minimum_nprobes(nearness.nprobes or tuning.nprobes).maximum_nprobes(0)
+            query = query.refine_factor(nearness.refine or tuning.refine)
+        if condition:
+            query = query.where(condition, prefilter=True)
+        with told(self.path, "searching by vector"):
+            found = query.to_arrow()
+        if len(queries) == 1:
+            return [found]
+        owners = found.column("query_index").to_numpy()
+        return [found.take(np.flatnonzero(owners == owner)) for owner in range(len(queries))]
+
+    def matching(self, query: TermQuery, /, *, limit: int, columns: Sequence[str], condition: str | None = None) -> pa.Table:
+        """The ``columns``, "lex" among them, of up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
+        checked = text_query.needs_checking(query.condition)
+        asked = limit
+        while True:
+            search = self.table.search(text_query.compiled(query.condition), query_type="fts")
+            search = search.select([*columns, "_score"]).limit(asked)
+            with told(self.path, "searching by words"):
+                found = (search.where(condition, prefilter=True) if condition else search).to_arrow()
+            if not checked:
+                return found
+            kept = found.take(text_query.checked(query.condition, found.column("lex")))
+            if len(kept) >= limit or len(found) < asked:
+                return kept.slice(0, limit)
+            asked *= _MORE
+
+    def rows(self, addresses: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """The ``columns`` of the rows at these addresses, each given once, in order."""
+        with told(self.path, "reading rows"):
+            found = self.table.take_row_ids(list(addresses)).select([*columns, "_rowid"]).to_arrow()
+        stored = found.column("_rowid").to_numpy()
+        order = np.argsort(stored)
+        return found.take(order[np.searchsorted(stored, np.asarray(addresses, np.uint64), sorter=order)])

@@ -1,0 +1,48 @@
+"""Conditions on tokens as LanceDB's query objects, and the check of what they find.
+
+LanceDB chooses candidates: its answer holds every row that meets the condition, and is ranked. Whether the words of a phrase follow each
+other is seen on the stored tokens, so the full-text index needs no positions; so are conditions inside alternatives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragkit.store.escape import escape, unescape
+from ragkit.text.term_query import Condition, Either, Every, InOrder, OneOf
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def compiled(condition: Condition) -> Any:
+    """A LanceDB query over ``lex`` that finds at least the rows that ``condition`` matches."""
+    import lancedb.query
+
+    lance: Any = lancedb.query  # mypy takes its optional arguments for required ones
+    match condition:
+        case OneOf(tokens):
+            return lance.MatchQuery(_joined(tokens), "lex")
+        case InOrder(tokens, _):
+            return lance.MatchQuery(_joined(tokens), "lex", operator=lance.FullTextOperator.AND)
+        case Either(parts):
+            return lance.BooleanQuery([(lance.Occur.SHOULD, compiled(part)) for part in parts])
+        case Every(parts, without):
+            # Only plain words may be left to LanceDB to exclude: of anything else it finds too much.
+            out = [(lance.Occur.MUST_NOT, compiled(part)) for part in without if isinstance(part, OneOf)]
+            return lance.BooleanQuery([(lance.Occur.MUST, compiled(part)) for part in parts] + out)
+
+
+def needs_checking(condition: Condition) -> bool:
+    """False where LanceDB's answer is exactly the rows that match."""
+    return not isinstance(condition, OneOf)
+
+
+def checked(condition: Condition, lex: pa.ChunkedArray) -> list[int]:
+    """The places in ``lex``, stored tokens, that ``condition`` matches."""
+    tokens = (unescape(text).split(" ") if text else [] for text in lex.to_pylist())
+    return [place for place, one in enumerate(tokens) if condition.matches(one)]
+
+
+def _joined(tokens: tuple[str, ...]) -> str:
+    return " ".join(dict.fromkeys(map(escape, tokens)))
