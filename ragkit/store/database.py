@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ragkit.errors import StoreCorruptError, StoreError
+from ragkit.store.columns import read_columns
 from ragkit.store.failures import told, translate
 from ragkit.store.schema import Header, make_schema, read_header
 
 _TABLE = "chunks"
-_FOLDER = f"{_TABLE}.lance"
 
 
 def connect(path: Path) -> Any:
@@ -22,25 +22,26 @@ def connect(path: Path) -> Any:
         return lancedb.connect(path, read_consistency_interval=timedelta(0))
 
 
-def exists(path: Path) -> bool:
-    """True when a table of chunks was begun at ``path``. Raises StoreError where no database can be."""
+def exists(path: Path, *, table: str = _TABLE) -> bool:
+    """True when that table was begun in the database at ``path``. Raises StoreError where no database can be."""
+    folder = f"{table}.lance"
     try:
         if path.exists() and not path.is_dir():
-            raise StoreError(f"{path} is a file; a database is a folder. Choose another path for the index.")
+            raise StoreError(f"{path} is a file; a database is a folder. Choose another path.")
         if not path.is_dir():
             return False
         entries = sorted(entry.name for entry in path.iterdir())
     except OSError as error:
         raise translate(error, path, "looking at the folder") from error
-    if _FOLDER not in entries:
+    if folder not in entries:
         foreign = [name for name in entries if not name.endswith(".lance")]
         if foreign:
             raise StoreError(
-                f"{path} is no database of ragkit: it holds {foreign[0]!r} and no {_FOLDER}. "
+                f"{path} is no database of ragkit: it holds {foreign[0]!r} and no {folder}. "
                 "Choose a path that is empty or does not exist yet."
             )
         return False
-    return _begun(path / _FOLDER, path)
+    return _begun(path / folder, path)
 
 
 def _begun(folder: Path, path: Path) -> bool:
@@ -55,10 +56,18 @@ def _begun(folder: Path, path: Path) -> bool:
     return False
 
 
-def open_table(database: Any, path: Path) -> tuple[Any, Header]:
-    """The table and its header. Raises StoreError, StoreFormatError or StoreCorruptError."""
+def open_table(database: Any, path: Path, *, version: int | str | None = None) -> tuple[Any, Header]:
+    """The table, at a version or a tag where one is given, and its header. Raises StoreError, StoreFormatError or StoreCorruptError."""
     with told(path, "opening"):
         table = database.open_table(_TABLE)
+        if version is not None:
+            try:
+                table.checkout(version)
+            except ValueError as error:
+                raise StoreError(
+                    f"{path} has no version {version!r}, or no longer: versions older than a day are dropped unless a tag keeps them. "
+                    "`ragkit history` and index.history.versions() list those it has."
+                ) from error
         return table, read_header(table.schema, path)
 
 
@@ -72,6 +81,17 @@ def create_table(database: Any, path: Path, header: Header) -> tuple[Any, Header
         if "already exists" not in str(error):
             raise
         return open_table(database, path)
+
+
+def ensure_column_indexes(table: Any) -> None:
+    """A scalar index over each declared column: BITMAP for bool, LABEL_LIST for lists, BTREE for the rest."""
+    from lancedb.index import Bitmap, BTree, LabelList
+
+    indexed = {name for index in table.list_indices() for name in index.columns}
+    for column in read_columns(table.schema):
+        if column.name not in indexed:
+            kind = str(column.type)
+            table.create_index(column.name, config=Bitmap() if kind == "bool" else LabelList() if "[" in kind else BTree())
 
 
 def ensure_text_index(table: Any, path: Path, *, replace: bool = False) -> None:

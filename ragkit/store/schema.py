@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.store.columns import Column, read_columns
 from ragkit.types import ModelCard
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VECTOR = "vector"
-#: Format 2 added the column "encoding"; tables of format 1 are read and written without it.
-FORMAT = 2
+#: Format 2 added the column "encoding"; tables of format 1 are read and written without it. Format 3 is a table made with
+#: declared columns; one that was given them later keeps its number, for a header cannot be written anew.
+FORMAT = 3
+PLAIN_FORMAT = 2
 _KEY = b"ragkit"
 _CARD = b"ragkit.card"
 # Lance reads the primary key from here at creation. With it, concurrent upserts of one new key conflict instead of
@@ -28,15 +31,21 @@ class Header:
     """What must be known before rows can be read: written with the table, in one commit.
 
     ``analyzer`` and ``chunker`` are recipes (canonical JSON); ``chunker`` is the one the database was created with.
-    ``vector`` is the column that holds the card's vectors: another one in a database that was moved to another model.
+    ``vector`` is the column that holds the card's vectors: another one in a database that was moved to another model. ``columns``
+    are the declared metadata columns, each written down with its field.
     """
 
     card: ModelCard
     analyzer: str
     chunker: str
     ragkit: str
-    format: int = FORMAT
+    format: int = PLAIN_FORMAT
     vector: str = VECTOR
+    columns: tuple[Column, ...] = ()
+
+    def declaring(self, columns: tuple[Column, ...]) -> Header:
+        """The header of a new table with these columns."""
+        return replace(self, columns=columns, format=FORMAT) if columns else self
 
 
 def make_schema(header: Header) -> pa.Schema:
@@ -54,6 +63,7 @@ def make_schema(header: Header) -> pa.Schema:
         *(pa.field(name, pa.int64(), nullable=False) for name in whole),
         *(pa.field(name, pa.int32(), nullable=False) for name in small),
         pa.field(header.vector, vector_type(header.card.dim), nullable=False),
+        *(column.field() for column in header.columns),
     ]
     value = {
         "format": header.format,
@@ -80,9 +90,10 @@ def vector_column(name: str, card: ModelCard) -> pa.Field:
     return pa.field(name, vector_type(card.dim), metadata={_CARD: json.dumps(card.to_dict(), sort_keys=True)})
 
 
-def column_card(field: pa.Field) -> ModelCard:
-    """The card of a ``vector_column``."""
-    return ModelCard.from_dict(json.loads(field.metadata[_CARD]))
+def column_card(schema: pa.Schema, name: str) -> ModelCard:
+    """The card of the model whose vectors a column holds: its own, or that of the table's header for the first model's."""
+    metadata = schema.field(name).metadata or {}
+    return ModelCard.from_dict(json.loads(metadata[_CARD]) if _CARD in metadata else json.loads(schema.metadata[_KEY])["card"])
 
 
 def is_vector(name: str) -> bool:
@@ -108,12 +119,13 @@ def read_header(schema: Any, path: Path) -> Header:
             )
         vector = next(name for name in schema.names if is_vector(name))
         return Header(
-            card=ModelCard.from_dict(data["card"]) if vector == VECTOR else column_card(schema.field(vector)),
+            card=column_card(schema, vector),
             vector=vector,
             analyzer=data["analyzer"],
             chunker=data["chunker"],
             ragkit=data["ragkit"],
             format=data["format"],
+            columns=read_columns(schema),
         )
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise StoreCorruptError(
