@@ -1,6 +1,17 @@
 """The index: the object people hold."""
 
 from ragkit.index.index import Index
+from ragkit.index.moving import MoveReport, MoveState, drop_old_vectors, give_up_move, move, move_state
 from ragkit.index.reports import AddReport, IndexStats
 
-__all__ = ["AddReport", "Index", "IndexStats"]
+__all__ = [
+    "AddReport",
+    "Index",
+    "IndexStats",
+    "MoveReport",
+    "MoveState",
+    "drop_old_vectors",
+    "give_up_move",
+    "move",
+    "move_state",
+]

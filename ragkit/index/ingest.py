@@ -119,12 +119,13 @@ class Ingest:
 
     def _take(self, block: Sequence[Document]) -> None:
         wanted = {document.id: digest(document.digest, self._recipe) for document in block}
-        stored = self._store.digests(list(wanted))
+        stored, columns = self._store.digests(list(wanted)), self._store.columns()
         for document in block:
             if stored.get(document.id) == wanted[document.id]:
                 self.counts.unchanged += 1
                 self._watch.advance()
                 continue
+            check(document, columns)
             chunks = self._chunk(document)
             undone = self._chunker.unfinished(document.id) if chunks and isinstance(self._chunker, Fallible) else ""
             # Under another digest than a finished document's, so that the next add takes it up again.
@@ -184,7 +185,7 @@ class Ingest:
         if missing:
             embedder = self._embedder()
             embed = None if self._codes is None else self._codes.embed(embedder, order)
-            vectors = dict(zip(order, _embedded(embedder, card, missing, embed=embed), strict=True)) | vectors
+            vectors = dict(zip(order, embed_checked(embedder, card, missing, embed=embed), strict=True)) | vectors
         self._embedded += len(order)
         self._reused += sum(map(len, keys)) - len(order)
         self._ready_vectors |= vectors
@@ -241,7 +242,7 @@ def _why_skipped(item: _Item) -> str:
     return f"nothing to index: {reason}" + ("; its earlier chunks were removed" if item.known else "")
 
 
-def _embedded(
+def embed_checked(
     embedder: Embedder, card: ModelCard, items: list[tuple[Document, list[Chunk]]], *, embed: Embed | None = None
 ) -> Vectors:
     """``embed_batch``, or ``embed`` in its place, with every row checked; float32 ``(n, dim)``."""
