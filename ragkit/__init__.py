@@ -8,12 +8,13 @@ from ragkit.errors import RagkitError
 from ragkit.types import Chunk, Document, Hit
 
 if TYPE_CHECKING:
+    from ragkit.cache import SemanticCache
     from ragkit.index import Index
 
 __version__ = "0.1.0"
-__all__ = ["Chunk", "Document", "Hit", "Index", "RagkitError", "__version__"]
+__all__ = ["Chunk", "Document", "Hit", "Index", "RagkitError", "SemanticCache", "__version__"]
 
-_LAZY = {"Index": "ragkit.index"}
+_LAZY = {"Index": "ragkit.index", "SemanticCache": "ragkit.cache"}
 
 
 def __getattr__(name: str) -> Any:

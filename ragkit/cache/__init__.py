@@ -1,11 +1,14 @@
-"""The decisions of a semantic cache, without any input or output: scope, guards, policies, verdicts."""
+"""A semantic cache: its decisions, without any input or output (scope, guards, policies, verdicts), and the cache that stores."""
 
 from __future__ import annotations
 
 from ragkit.cache.admission import Outcome, refuse_storing
 from ragkit.cache.candidate import Candidate, score
+from ragkit.cache.entry import Entry
 from ragkit.cache.evaluation import PairReport, TrapReport, evaluate_pairs, evaluate_traps
+from ragkit.cache.eviction import Limits
 from ragkit.cache.guards import GUARDS, Rejection, asks_about_now, check
+from ragkit.cache.making import Judge, Made
 from ragkit.cache.policies import (
     Calibrated,
     Certified,
@@ -19,12 +22,17 @@ from ragkit.cache.policies import (
     make_policy,
 )
 from ragkit.cache.prompts import exact_only, normalised
+from ragkit.cache.recorder import Recorder
 from ragkit.cache.scope import Scope, required
+from ragkit.cache.semantic import CacheStats, SemanticCache, Stored
+from ragkit.cache.sources import DocumentVersions, Source
 from ragkit.cache.suite import Pair, load_suite
+from ragkit.cache.trust import Trust
 from ragkit.cache.verdict import Refusal, Verdict, Verifier, decide
 
 __all__ = [
-    "GUARDS", "Calibrated", "Candidate", "Certified", "CertifiedSettings", "Decision", "Exact", "Outcome", "Pair", "PairReport", "Policy",
-    "Refusal", "Rejection", "Scope", "Static", "TrapReport", "Verdict", "Verifier", "asks_about_now", "calibrate", "check", "decide", "evaluate_pairs", "evaluate_traps", "exact_only",
-    "load_policy", "load_suite", "make_policy", "normalised", "refuse_storing", "required", "score",
+    "GUARDS", "CacheStats", "Calibrated", "Candidate", "Certified", "CertifiedSettings", "Decision", "DocumentVersions", "Entry", "Exact",
+    "Judge", "Limits", "Made", "Outcome", "Pair", "PairReport", "Policy", "Recorder", "Refusal", "Rejection", "Scope", "SemanticCache", "Source",
+    "Static", "Stored", "TrapReport", "Trust", "Verdict", "Verifier", "asks_about_now", "calibrate", "check", "decide", "evaluate_pairs",
+    "evaluate_traps", "exact_only", "load_policy", "load_suite", "make_policy", "normalised", "refuse_storing", "required", "score",
 ]  # fmt: skip

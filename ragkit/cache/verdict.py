@@ -10,7 +10,7 @@ import numpy as np
 
 from ragkit.cache.candidate import Candidate, score
 from ragkit.cache.guards import check
-from ragkit.cache.policies.decision import Policy
+from ragkit.cache.policies.decision import Decider
 from ragkit.cache.prompts import exact_only
 
 #: Says whether the stored answer of the second prompt answers the first.
@@ -53,7 +53,7 @@ class Verdict:
 def decide(
     prompt: object,
     *,
-    policy: Policy,
+    policy: Decider,
     coin: float,
     exact: Candidate | None = None,
     candidates: Sequence[Candidate] = (),

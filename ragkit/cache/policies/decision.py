@@ -24,8 +24,19 @@ class Decision:
     reason: str = ""
 
 
+class Decider(Protocol):
+    """The part of a policy that a verdict needs."""
+
+    @property
+    def by_score(self) -> bool:
+        """True when it decides by ``ragkit.cache.score``, False when by the cosine alone."""
+        ...
+
+    def decide(self, score: float, coin: float, /) -> Decision: ...
+
+
 @runtime_checkable
-class Policy(Protocol):
+class Policy(Decider, Protocol):
     """Decides from a score whether a stored answer may be served.
 
     ``decide`` is a look-up and changes nothing. Call ``record`` once per request, and ``learn`` for each judgement, whenever
@@ -37,16 +48,9 @@ class Policy(Protocol):
     def name(self) -> str: ...
 
     @property
-    def by_score(self) -> bool:
-        """True when it decides by ``ragkit.cache.score``, False when by the cosine alone."""
-        ...
-
-    @property
     def threshold(self) -> float:
         """The lowest score served now; infinite where only exact repetitions are."""
         ...
-
-    def decide(self, score: float, coin: float, /) -> Decision: ...
 
     def record(self, score: float | None, /, *, served: bool) -> None:
         """Count one request and its best candidate's score, None without a candidate."""

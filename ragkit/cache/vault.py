@@ -1,0 +1,226 @@
+"""The log on disk and the entries in memory, kept in step: every look sees what was committed, by whichever process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock, RLock
+from typing import Any
+
+from ragkit.cache.entry import Drop, Entry
+from ragkit.cache.eviction import Limits, to_evict
+from ragkit.cache.hot import HotSet
+from ragkit.cache.learning import BATCH, Learning
+from ragkit.cache.partition import nearest
+from ragkit.errors import StoreError
+from ragkit.seams import Vectors
+from ragkit.store.entries import EntryLog, LogRow
+
+#: Files that may gather before they are merged: each makes the next commit slower by some microseconds.
+_FILES = 512
+#: Dead rows that may gather before they are deleted, beside a quarter of the living.
+_DEAD = 1000
+#: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
+LATE = 3600.0
+
+_Pending = tuple[list[LogRow], "Future[None]"]
+
+
+class Vault:
+    """Entries of a cache: read from memory, written to the log first.
+
+    Puts that wait at the same time go into one commit. Merging files, deleting dead rows and evicting happen in a thread of their
+    own, started by writes.
+    """
+
+    def __init__(self, log: EntryLog, hot: HotSet, learning: Learning, *, limits: Limits, clock: Callable[[], float]) -> None:
+        self.log, self.hot, self.learning = log, hot, learning
+        self._limits, self._clock = limits, clock
+        self._lock = RLock()
+        self._reading = Lock()
+        self._at = 0
+        self._pending: deque[_Pending] = deque()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-writer")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-keeper")
+        self._tending: Future[None] | None = None
+        self._files = 0
+        self._snapshot: int | None = None
+        self.evicted = 0
+        self.trouble = ""
+
+    # Reading
+
+    def load(self, rows: Sequence[LogRow]) -> None:
+        """Take the first rows that were read from the log, the policy's included."""
+        self.learning.restore(row for row in rows if row.kind == "policy")
+        with self._lock:
+            self._apply(rows)
+        self._files = self.log.files
+
+    def sync(self) -> None:
+        """Take what others have committed since the last time; microseconds where nothing was. Raises StoreError."""
+        if not self.log.changed():
+            return
+        with self._reading:
+            if not self.log.changed():
+                return
+            rows, anew = self.log.unread()
+            with self._lock:
+                if anew:
+                    self.hot.__init__(self.hot.model, self.hot.dim)  # type: ignore[misc]
+                self._apply(rows)
+            self.learning.apply(row for row in rows if row.kind == "policy")
+
+    def _apply(self, rows: Sequence[LogRow]) -> None:
+        for row in rows:
+            self.hot.apply(row)
+
+    def exact(self, key: str, principal: str, *, oldest: float) -> Entry | None:
+        """The living entry of this very prompt that ``principal`` may see and that was begun at ``oldest`` or later."""
+        with self._lock:
+            for owner in ("", principal):
+                entry = self.hot.exact(key, owner)
+                if entry is None:
+                    continue
+                if entry.expires <= self._clock():
+                    self.hot.remove(entry)
+                elif entry.created >= oldest:
+                    return entry
+        return None
+
+    def near(
+        self, scope: str, vector: Vectors, *, k: int, floor: float, principal: str, oldest: float
+    ) -> list[tuple[float, Entry]]:
+        """The up to ``k`` nearest living entries of a scope that ``principal`` may see, with their cosines."""
+        with self._lock:
+            view = self.hot.view(scope)
+        if view is None:
+            return []
+        now, found = self._clock(), []
+        for cosine, entry in nearest(view, vector, floor):
+            if entry.expires <= now:
+                with self._lock:
+                    if entry.alive:
+                        self.hot.remove(entry)
+            elif entry.created >= oldest and entry.owner in ("", principal):
+                found.append((cosine, entry))
+                if len(found) == k:
+                    break
+        return found
+
+    def read(self, ask: Callable[[HotSet], Any]) -> Any:
+        """``ask`` of the entries, while nothing changes."""
+        with self._lock:
+            return ask(self.hot)
+
+    # Writing
+
+    def now(self) -> int:
+        """Microseconds since 1970, never the same twice."""
+        with self._lock:
+            self._at = max(int(self._clock() * 1e6), self._at + 1)
+            return self._at
+
+    def write(self, rows: Sequence[LogRow], *, wait: bool = True) -> None:
+        """Commit rows and take them into memory. With ``wait`` they are on disk on return, or the error is raised here."""
+        done: Future[None] = Future()
+        self._pending.append((list(rows), done))
+        try:
+            self._writer.submit(self._drain)
+        except RuntimeError:
+            # The interpreter is shutting down, or the cache was closed.
+            self._drain()
+        if wait:
+            done.result()
+
+    def drop(self, drop: Drop) -> int:
+        """Remove what ``drop`` names; returns how many living entries that were."""
+        before = len(self.hot)
+        self.write([LogRow(kind="drop", at=drop.at, detail=drop.to_dict())])
+        return max(0, before - len(self.hot))
+
+    def flush(self) -> None:
+        """Wait until everything given so far is on disk, judgements included."""
+        self.write([])
+
+    def _drain(self) -> None:
+        taken: list[_Pending] = []
+        while self._pending:
+            taken.append(self._pending.popleft())
+        if not taken:
+            return
+        rows = [row for one, _ in taken for row in one]
+        counted, events = self.learning.take(self.now())
+        try:
+            self.log.append([*rows, *counted])
+        except BaseException as error:
+            self.learning.give_back(events)
+            self.trouble = str(error)
+            for _, done in taken:
+                done.set_exception(error)
+            return
+        with self._lock:
+            self._apply(rows)
+        self._files += 1
+        for _, done in taken:
+            done.set_result(None)
+        self._tend()
+
+    def count(self) -> None:
+        """Write counts and judgements when many wait, without waiting for it."""
+        if self.learning.waiting >= BATCH:
+            self.write([], wait=False)
+
+    # Keeping in shape
+
+    def _crowded(self) -> bool:
+        hot = self.hot
+        return (
+            self._files > _FILES
+            or len(hot.dead) > _DEAD + len(hot) // 4
+            or self._limits.exceeded(entries=len(hot), size=hot.size)
+        )
+
+    def _tend(self) -> None:
+        if not self._crowded() or (self._tending is not None and not self._tending.done()):
+            return
+        try:
+            self._tending = self._keeper.submit(self.tend)
+        except RuntimeError:
+            return
+
+    def tend(self) -> None:
+        """Evict what is over the limits, delete dead rows, put the policy's judgements together, merge files."""
+        try:
+            self._evict()
+            with self._lock:
+                if len(self.hot.dead) > _DEAD + len(self.hot) // 4:
+                    buried = self.hot.buried(int((self._clock() - LATE) * 1e6))
+                else:
+                    buried = []
+            rows, spare = self.learning.snapshot(self.now(), self._snapshot)
+            if rows:
+                self.write(rows)
+                self._snapshot = rows[-1].row
+            self.log.remove([*spare, *buried])
+            if self._files > _FILES // 8:
+                self.log.compact()
+                self._files = self.log.files
+        except StoreError as error:
+            # Nothing is lost by a table that is larger than it need be; the next write tries again.
+            self.trouble = str(error)
+
+    def _evict(self) -> None:
+        with self._lock:
+            gone = to_evict(list(self.hot), self._limits, now=self._clock())
+        if gone:
+            self.drop(Drop(at=self.now(), entries=frozenset(entry.id for entry in gone)))
+            self.evicted += len(gone)
+
+    def close(self) -> None:
+        """Write what waits, end the threads, let go of the table."""
+        self.flush()
+        self._keeper.shutdown()
+        self._writer.shutdown()
+        self.log.close()
