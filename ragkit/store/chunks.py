@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -17,17 +16,20 @@ import numpy as np
 
 from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreMismatchError
 from ragkit.seams import Vectors
-from ragkit.store import database
+from ragkit.store import database, vector_index
 from ragkit.store.arms import SnapshotArms, Where
 from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
-from ragkit.store.nearness import AS_TUNED, Nearness
+from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
 from ragkit.store.snapshot import Snapshot
 from ragkit.store.statistics import StoreStats
+from ragkit.store.tuning import TARGET
+from ragkit.store.tuning import tune as measure
+from ragkit.store.versions import keep_for
 from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, TermStats
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _PATIENCE = 60.0
-_KEEP = timedelta(days=1)
 _LOOKUP = 4096
 _FEW_ROWS = 64
 _FEW_FILES = 16
@@ -151,8 +152,15 @@ class ChunkStore:
 
     def chunks_of(self, doc_id: str) -> list[Chunk]:
         """The chunks of one document in order; empty when it is not stored."""
-        chunks = chunks_from(self.scan(chunk_columns(self.header), f"doc_id = {quote(escape(doc_id))}"))
-        return sorted(chunks, key=lambda chunk: chunk.index)
+        return self.chunks_of_each([doc_id]).get(doc_id, [])
+
+    def chunks_of_each(self, doc_ids: Sequence[str]) -> dict[str, list[Chunk]]:
+        """The chunks of each of these documents in order; ids not stored are left out."""
+        found: dict[str, list[Chunk]] = defaultdict(list)
+        for where in id_filters("doc_id", doc_ids):
+            for chunk in chunks_from(self.scan(chunk_columns(self.header), where)):
+                found[chunk.doc_id].append(chunk)
+        return {doc_id: sorted(chunks, key=lambda chunk: chunk.index) for doc_id, chunks in found.items()}
 
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
@@ -326,18 +334,45 @@ class ChunkStore:
         return len(stored)
 
     def optimize(self) -> None:
-        """Merge small files, bring the full-text index up to date, drop versions older than a day.
+        """Merge small files, bring indexes up to date, drop versions older than a day that no tag keeps.
 
-        A missing or damaged full-text index is built anew: the rows hold all it needs.
+        A missing or damaged full-text index is built anew: the rows hold all it needs. From 20,000 chunks on there is a vector
+        index too, built anew and measured whenever the table has grown fourfold.
         """
         try:
-            self.write("optimizing", lambda table: table.optimize(cleanup_older_than=_KEEP))
+            self.write("optimizing", lambda table: table.optimize(cleanup_older_than=keep_for(table)))
             self.read(
                 "probing the full-text index",
                 lambda table: table.search("a", query_type="fts", fts_columns="lex").select(["id", "_score"]).limit(1).to_arrow(),
             )
         except StoreCorruptError:
             self.write("rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True))
+        self._index_vectors()
+
+    def _index_vectors(self) -> None:
+        """Build or drop the vector index where the table's size asks for it, and measure an index that nobody has measured."""
+        one, column = self.snapshot(), self.header.vector
+        if vector_index.due(one.table, column, one.tuning):
+            # First forgotten, then built: a kill in between leaves an index to be measured, never one with another's settings.
+            self._remember(Tuning(index=None, rows=0))
+            self.write("building the vector index", lambda table: vector_index.build(table, column))
+            one = self.snapshot()
+        if one.indexed and one.tuning is None:
+            self.tune()
+
+    def tune(self, *, target_recall: float = TARGET, queries: int = 100) -> Tuning:
+        """Measure the least effort with which the vector index reaches ``target_recall``, and keep it with the table.
+
+        See ``ragkit.store.tuning.tune``. Nothing is kept for a table without a vector index, where searches are exact.
+        """
+        found = self.on_snapshot(lambda one: measure(one, target_recall=target_recall, queries=queries))
+        if found.index is not None:
+            self._remember(found)
+        return found
+
+    def _remember(self, tuning: Tuning) -> None:
+        column = self.header.vector
+        self.write("keeping what was measured", lambda table: vector_index.remember(table, column, tuning))
 
     def close(self) -> None:
         """Let go of the table and of cached statistics."""

@@ -16,7 +16,7 @@ from ragkit.store import text_query
 from ragkit.store.failures import told
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
 from ragkit.store.schema import Header
-from ragkit.store.terms import Counted, count
+from ragkit.store.terms import Addresses, Counted, addresses, count
 from ragkit.store.vector_index import guess, vector_index
 from ragkit.text.term_query import TermQuery
 from ragkit.types import TermStats
@@ -67,10 +67,11 @@ class Snapshot:
     def tuning(self) -> Tuning | None:
         """What was measured about the vector index of this version; None where there is none, or nothing measured yet."""
         found = tuning_in(self.table.schema.field(self.header.vector))
-        return found if found is not None and found.index is not None and self._indexed else None
+        return found if found is not None and found.index is not None and self.indexed else None
 
     @cached_property
-    def _indexed(self) -> bool:
+    def indexed(self) -> bool:
+        """Whether this version has a vector index."""
         return vector_index(self.table, self.header.vector) is not None
 
     def nearest(
@@ -99,7 +100,7 @@ class Snapshot:
             )
         if not len(queries):
             return []
-        exact = nearness.exact or not self._indexed
+        exact = nearness.exact or not self.indexed
         found = self._ask(queries, limit, columns, condition, nearness, exact)
         if not exact:
             short = [place for place, table in enumerate(found) if len(table) < limit]
@@ -115,7 +116,7 @@ class Snapshot:
         query = self.table.search(queries[0] if len(queries) == 1 else queries, vector_column_name=self.header.vector)
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
         if exact:
-            query = query.bypass_vector_index() if self._indexed else query
+            query = query.bypass_vector_index() if self.indexed else query
         else:
             tuning = self.tuning or guess(self.table.count_rows())
             # Without an upper bound more partitions are read until there are enough rows.
@@ -145,6 +146,11 @@ class Snapshot:
             if len(kept) >= limit or len(found) < asked:
                 return kept.slice(0, limit)
             asked *= _MORE
+
+    def addresses(self) -> Addresses:
+        """The addresses of all rows, uint64 ``(n,)``, sorted."""
+        with told(self.path, "reading rows"):
+            return addresses(self.table)
 
     def rows(self, addresses: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """The ``columns`` of the rows at these addresses, each given once, in order."""

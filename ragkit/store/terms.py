@@ -38,10 +38,10 @@ def count(table: Any, before: Counted | None) -> Counted:
     """The statistics of ``table``, a handle on one version; ``before`` are those of an earlier version of it."""
     if before is None:
         whole = count_terms(table.search().select(["lex"]).to_arrow().column("lex"))
-        return _counted(table, _addresses(table), whole.n_docs, whole.tokens, whole.df)
-    addresses = _addresses(table)
-    came = np.setdiff1d(addresses, before.addresses, assume_unique=True)
-    went = np.setdiff1d(before.addresses, addresses, assume_unique=True)
+        return _counted(table, addresses(table), whole.n_docs, whole.tokens, whole.df)
+    now = addresses(table)
+    came = np.setdiff1d(now, before.addresses, assume_unique=True)
+    went = np.setdiff1d(before.addresses, now, assume_unique=True)
     if len(came) and len(went):
         came, went = _moved_apart(table, came, before.table, went)
     added, removed = count_terms(_lex(table, came)), count_terms(_lex(before.table, went))
@@ -52,15 +52,16 @@ def count(table: Any, before: Counted | None) -> Counted:
     for term in removed.df:
         if not df[term]:
             del df[term]
-    return _counted(table, addresses, len(addresses), before.tokens + added.tokens - removed.tokens, df)
+    return _counted(table, now, len(now), before.tokens + added.tokens - removed.tokens, df)
 
 
-def _counted(table: Any, addresses: Addresses, n_docs: int, tokens: int, df: Mapping[str, int]) -> Counted:
+def _counted(table: Any, rows: Addresses, n_docs: int, tokens: int, df: Mapping[str, int]) -> Counted:
     stats = TermStats(n_docs=n_docs, mean_length=tokens / n_docs if n_docs else 0.0, df=df)
-    return Counted(table=table, addresses=addresses, tokens=tokens, stats=stats)
+    return Counted(table=table, addresses=rows, tokens=tokens, stats=stats)
 
 
-def _addresses(table: Any) -> Addresses:
+def addresses(table: Any) -> Addresses:
+    """Where the rows of a version stand, sorted."""
     found: Addresses = table.search().select(["_rowid"]).to_arrow().column("_rowid").to_numpy()
     return np.sort(found)
 
@@ -73,13 +74,13 @@ def _moved_apart(new: Any, came: Addresses, old: Any, went: Addresses) -> tuple[
     return np.sort(arrived), np.sort(left)
 
 
-def _identities(table: Any, addresses: Addresses) -> pa.Table:
-    return _take(table, addresses, [*_IDENTITY, "_rowid"])
+def _identities(table: Any, rows: Addresses) -> pa.Table:
+    return _take(table, rows, [*_IDENTITY, "_rowid"])
 
 
-def _lex(table: Any, addresses: Addresses) -> pa.ChunkedArray:
-    return _take(table, addresses, ["lex"]).column("lex")
+def _lex(table: Any, rows: Addresses) -> pa.ChunkedArray:
+    return _take(table, rows, ["lex"]).column("lex")
 
 
-def _take(table: Any, addresses: Addresses, columns: list[str]) -> pa.Table:
-    return table.take_row_ids(addresses.tolist()).select(columns).to_arrow()
+def _take(table: Any, rows: Addresses, columns: list[str]) -> pa.Table:
+    return table.take_row_ids(rows.tolist()).select(columns).to_arrow()
