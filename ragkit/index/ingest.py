@@ -17,6 +17,7 @@ from ragkit.lexical import Analyzer
 from ragkit.progress import Progress
 from ragkit.seams import Chunker, Embedder, Vectors
 from ragkit.store import ChunkStore, DocumentRows
+from ragkit.store.columns import check
 from ragkit.types import Chunk, Document, ModelCard, digest
 
 _LOOK_AHEAD_DOCUMENTS = 256

@@ -146,7 +146,7 @@ def moments(value: Any) -> tuple[int, int]:
     return begin, begin + (timedelta(days=1) // _MICROSECOND if whole else 0)
 
 
-def declared(columns: Mapping[str, Any] | Iterable[Column] | None) -> tuple[Column, ...]:
+def declared(columns: object) -> tuple[Column, ...]:
     """Columns as people declare them: ``{"year": int, "tags": list[str]}``, or Columns.
 
     Raises InvalidInputError for anything else, and for a key declared twice.
@@ -155,7 +155,7 @@ def declared(columns: Mapping[str, Any] | Iterable[Column] | None) -> tuple[Colu
         return ()
     if isinstance(columns, Mapping):
         return tuple(Column(key, kind) for key, kind in columns.items())
-    found = tuple(columns) if isinstance(columns, Iterable) and not isinstance(columns, (str, bytes)) else (columns,)
+    found = tuple(columns) if isinstance(columns, Iterable) else (columns,)
     for column in found:
         if not isinstance(column, Column):
             raise InvalidInputError(f"columns holds {column!r}; give {{'year': int}} or a list of Column('year', int).")
