@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -17,6 +18,7 @@ from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
 from ragkit.index.codes import IndexCodes
+from ragkit.index.history import History
 from ragkit.index.ingest import Counts, Ingest
 from ragkit.index.queries import query_vectors
 from ragkit.index.reports import AddReport, IndexStats
@@ -29,7 +31,8 @@ from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
 from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
 from ragkit.seams import Chunker, Embedder, Vectors
-from ragkit.store import ChunkStore, Header
+from ragkit.store import ChunkStore, Column, Header, declare, declared
+from ragkit.store.versions import number_of
 from ragkit.types import Chunk, Document, Hit, ModelCard
 
 Where = Mapping[str, Any]
@@ -45,10 +48,12 @@ class Index:
     ``TransformerEmbedder()``, ``RecursiveChunker(max_tokens=256)`` and ``Analyzer()``. ``fusion`` only steers searches.
     ``compressor`` decides what ``add`` stores beside the vectors for ``rerank=CompressedReranker()``: codes of that compressor, of the one
     that ships with ragkit where it was trained for this model ("auto"), or none; ``codes`` fills, drops and counts them.
+    ``columns`` declares metadata keys of one type, ``{"year": int, "tags": list[str], "published": datetime}``, which makes filters
+    on them typed and fast; on a database that has documents they are filled from what is stored, and that may take a moment.
 
     Safe for several threads, and for several processes on one path (start them with "spawn").
 
-    Raises StoreMismatchError when ``embedder`` or ``analyzer`` is not what wrote the database, StoreFormatError when a
+    Raises StoreMismatchError when ``embedder``, ``analyzer`` or the type of a column is not what wrote the database, StoreFormatError when a
     newer ragkit wrote it, StoreCorruptError for damaged files, StoreFullError, and StoreError when ``path`` is a file or a
     folder of something else.
     """
@@ -62,17 +67,18 @@ class Index:
         analyzer: Analyzer | None = None,
         fusion: Fusion | None = None,
         compressor: Compressor | Literal["auto"] | None = "auto",
+        columns: Mapping[str, Any] | Iterable[Column] | None = None,
         create: bool = True,
     ) -> None:
         self.path = Path(path)
-        self._given_chunker, self._embedder = chunker, embedder
+        self._given_chunker, self._embedder, self._compressor = chunker, embedder, compressor
         self._chunker: Chunker | None = None
         self._fusion = DEFAULT_FUSION if fusion is None else fusion
         self._lock = RLock()
         self.codes = IndexCodes(lambda: self._store, lambda: self.embedder, compressor)
-        header = None
+        header, typed = None, declared(columns)
         if create and not ChunkStore.exists(self.path):
-            header = self._new_header(analyzer or Analyzer())
+            header = self._new_header(analyzer or Analyzer()).declaring(typed)
         self._store = ChunkStore.open(self.path, create=header)
         stored = self._store.header
         if self._embedder is not None:
@@ -83,6 +89,8 @@ class Index:
                 "Leave analyzer out to use the stored one, or index the documents into another path."
             )
         self.analyzer = Analyzer.from_recipe(stored.analyzer)
+        if typed:
+            declare(self._store, typed)
 
     def _new_header(self, analyzer: Analyzer) -> Header:
         from ragkit import __version__
@@ -130,6 +138,29 @@ class Index:
                         )
                     self._chunker = chunker
             return self._chunker
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The declared metadata columns, whoever declared them."""
+        return self._store.columns()
+
+    @property
+    def history(self) -> History:
+        """The versions of this index: ``versions()``, ``tag(name)``, ``untag(name)``, ``restore(version)``."""
+        return History(self._store)
+
+    def at(self, version: int | str) -> Self:
+        """This index as it was at a version or a tag, for reading only; close it as any other.
+
+        Both arms, their statistics, chunks and counts are those of that version; a write raises StoreError. Raises StoreError for a
+        version that is not there, or no longer, and StoreMismatchError for one with the vectors of another model.
+        """
+        old = copy(self)
+        old._store = self._store.at(number_of(self._store, version))
+        _same_model(self.path, old.card, self.card)
+        old._chunker = None
+        old.codes = IndexCodes(lambda: old._store, lambda: old.embedder, self._compressor)
+        return old
 
     # Writing
 
