@@ -70,6 +70,17 @@ def bm25_scores(
     return scores
 
 
+def bm25_ceiling(query_tokens: Sequence[str], stats: TermStats, *, k1: float = K1) -> float:
+    """The score that no document can exceed for these tokens: each weight times k1 + 1.
+
+    A token that no document has counts as the rarest. A document's score divided by this is the share of the question, by
+    the rarity of its words, that the document covers.
+    """
+    if not stats.n_docs:
+        return 0.0
+    return (k1 + 1) * sum(_idf(stats, stats.df.get(term, 0)) for term in query_tokens)
+
+
 class ExactBm25:
     """BM25 by a scan of everything: the scorer of small corpora and the reference for searches that use an index.
 

@@ -36,7 +36,7 @@ _CLUSTERS = regex.compile(r"\X")
 _SYLLABLES = regex.compile(r"[\p{Han}\p{Hangul}]\p{M}*")
 # Accents of these scripts only: in others the marks are vowels.
 _ACCENTS = regex.compile(r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}]\p{Mn}*)\p{Mn}")
-_STEM_MARK = "~"
+STEM_MARK = "~"
 
 
 def fold(word: str, case: Case = "fold", accents: Accents = "keep") -> str:
@@ -47,6 +47,21 @@ def fold(word: str, case: Case = "fold", accents: Accents = "keep") -> str:
     if accents == "strip" and not word.isascii():
         word = normalize("NFKC", _ACCENTS.sub("", normalize("NFKD", word)))
     return word
+
+
+def words_of(text: str) -> list[str]:
+    """The words of ``text`` as they stand, NFKC; a run of a script without blanks is one word."""
+    return _ASCII_WORDS.findall(text) if text.isascii() else _WORDS.findall(normalize("NFKC", text))
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether one of ``words_of`` is a run of a script without blanks."""
+    return _IS_UNSPACED.match(word) is not None
+
+
+def clusters(word: str) -> int:
+    """How many characters, as readers count them, a word has."""
+    return len(_CLUSTERS.findall(word))
 
 
 def stemmer(language: str) -> Callable[[str], str]:
@@ -99,7 +114,7 @@ def cutter(
             return [] if leave_out else cut(word)
         if stemmed is None or len(word) > max_length:
             return cut(word)
-        return [word, (_STEM_MARK + stemmed(word))[:max_length]]
+        return [word, (STEM_MARK + stemmed(word))[:max_length]]
 
     def spaced(word: str) -> list[str]:
         word = word.strip("_")
@@ -111,23 +126,22 @@ def cutter(
 
     def unspaced(run: str) -> list[str]:
         run = fold(run, case, accents)
-        clusters = _CLUSTERS.findall(run)
-        if no_space == "words" or len(clusters) < 2:
+        characters = _CLUSTERS.findall(run)
+        if no_space == "words" or len(characters) < 2:
             return cut(run)
         if no_space == "characters":
-            return [token for cluster in clusters for token in cut(cluster)]
-        grams = [left + right for left, right in pairwise(clusters)]
+            return [token for character in characters for token in cut(character)]
+        grams = [left + right for left, right in pairwise(characters)]
         if no_space == "both":
-            grams += [cluster for cluster in clusters if _SYLLABLES.match(cluster)]
+            grams += [character for character in characters if _SYLLABLES.match(character)]
         return [token for gram in grams for token in cut(gram)]
 
     def make(word: str) -> list[str]:
-        return unspaced(word) if _IS_UNSPACED.match(word) else spaced(word)
+        return unspaced(word) if is_unspaced(word) else spaced(word)
 
     memo = _Memo(make)
 
     def tokens(text: str) -> list[str]:
-        words = _ASCII_WORDS.findall(text) if text.isascii() else _WORDS.findall(normalize("NFKC", text))
-        return [token for word in words for token in (memo[word] if len(word) <= max_length else make(word))]
+        return [token for word in words_of(text) for token in (memo[word] if len(word) <= max_length else make(word))]
 
     return tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 
@@ -19,14 +19,15 @@ TARGET = 0.98
 _REFINES = (1, 2, 4, 8, 16)
 _K = 10
 _CANDIDATES = 100
+_LEAN = 0.5
 
 
 def tune(snapshot: Snapshot, *, target_recall: float, queries: int) -> Tuning:
     """The least ``refine``, and for it the fewest ``nprobes``, with which searches for stored vectors reach ``target_recall``.
 
-    Recall is the share of the 10 nearest other rows, by a scan of all vectors, among 100 candidates of the index; ``queries``
-    vectors spread evenly over the table are asked. Questions lie farther from the stored vectors than these from each other, so
-    theirs may be a little lower. Where no setting reaches the target, the hardest is returned with the recall it has.
+    Recall is the share of the 10 nearest rows, by a scan of all vectors, among 100 candidates of the index. Stored vectors lie
+    closer to each other than questions lie to them, so each of the ``queries``, spread evenly over the table, leans to another one.
+    Where no setting reaches the target, the hardest is returned with the recall it has.
 
     Raises InvalidInputError for a target outside (0, 1], fewer than one query, and an empty table.
     """
@@ -40,13 +41,12 @@ def tune(snapshot: Snapshot, *, target_recall: float, queries: int) -> Tuning:
     if not snapshot.indexed:
         return Tuning(index=None, rows=rows, target=target_recall)
     base = replace(snapshot.tuning or guess(rows), target=target_recall)
-    asked, vectors = _sample(snapshot, queries)
-    truth = _others(snapshot, vectors, asked, _K, Nearness(exact=True))
+    vectors = _questions(snapshot, queries)
+    truth = _nearest(snapshot, vectors, _K, Nearness(exact=True))
 
     def recall(nprobes: int, refine: int) -> float:
-        found = _others(snapshot, vectors, asked, _CANDIDATES, Nearness(nprobes=nprobes, refine=refine))
-        shares = [len(best & some) / len(best) for best, some in zip(truth, found, strict=True) if best]
-        return float(np.mean(shares)) if shares else 1.0
+        found = _nearest(snapshot, vectors, _CANDIDATES, Nearness(nprobes=nprobes, refine=refine))
+        return float(np.mean([len(best & some) / len(best) for best, some in zip(truth, found, strict=True)]))
 
     ladder = [*takewhile(lambda step: step < base.partitions, _steps()), base.partitions]
     for refine in _REFINES:
@@ -61,7 +61,7 @@ def tune(snapshot: Snapshot, *, target_recall: float, queries: int) -> Tuning:
             high, reached = middle, here
         else:
             low = middle + 1
-    return replace(base, nprobes=ladder[high], refine=refine, recall=reached, queries=len(asked))
+    return replace(base, nprobes=ladder[high], refine=refine, recall=reached, queries=len(vectors))
 
 
 def _steps() -> Iterator[int]:
@@ -72,16 +72,16 @@ def _steps() -> Iterator[int]:
         step = max(step + 1, step * 3 // 2)
 
 
-def _sample(snapshot: Snapshot, queries: int) -> tuple[list[int], Vectors]:
-    """Addresses and vectors of rows spread evenly over the table."""
+def _questions(snapshot: Snapshot, queries: int) -> Vectors:
+    """Stored vectors spread evenly over the table, each with half of another one added."""
     addresses = snapshot.addresses()
     spread = np.unique(np.linspace(0, len(addresses) - 1, queries).astype(np.int64))
-    asked = addresses[spread].tolist()
-    return asked, vectors_from(snapshot.rows(asked, [snapshot.header.vector]))
+    stored = vectors_from(snapshot.rows(addresses[spread].tolist(), [snapshot.header.vector]))
+    unit = stored / np.maximum(np.linalg.norm(stored, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    mixed: Vectors = unit + _LEAN * np.roll(unit, len(unit) // 2, axis=0)
+    return mixed[mixed.any(axis=1)]
 
 
-def _others(snapshot: Snapshot, vectors: Vectors, own: Sequence[int], limit: int, nearness: Nearness) -> list[set[int]]:
-    """The ``limit`` nearest rows of each vector but its own."""
-    tables = snapshot.nearest(vectors, limit=limit + 1, columns=["_rowid"], nearness=nearness)
-    found = ([key for key in table.column("_rowid").to_pylist() if key != me] for table, me in zip(tables, own, strict=True))
-    return [set(keys[:limit]) for keys in found]
+def _nearest(snapshot: Snapshot, vectors: Vectors, limit: int, nearness: Nearness) -> list[set[int]]:
+    tables = snapshot.nearest(vectors, limit=limit, columns=["_rowid"], nearness=nearness)
+    return [set(table.column("_rowid").to_pylist()) for table in tables]
