@@ -59,20 +59,20 @@ def seal(header: Mapping[str, Any], data: bytes) -> bytes:
     return body + blake2b(body, digest_size=_SUM).digest()
 
 
-def unseal(data: bytes) -> tuple[dict[str, Any], bytes]:
+def unseal(data: bytes, *, what: str = "codec") -> tuple[dict[str, Any], bytes]:
     """The header and what follows it. Raises StoreFormatError for a newer version, StoreCorruptError for damage."""
     data = bytes(data)
     start = len(_MAGIC) + _HEAD.size
     if not data.startswith(_MAGIC) or len(data) < start + _SUM:
-        raise StoreCorruptError(f"These {len(data)} bytes are no codec of ragkit; it would begin with {_MAGIC.decode()!r}.")
+        raise StoreCorruptError(f"These {len(data)} bytes are no {what} of ragkit; it would begin with {_MAGIC.decode()!r}.")
     version, length = _HEAD.unpack_from(data, len(_MAGIC))
     if version > VERSION:
         raise StoreFormatError(
-            f"This codec is in format {version}; this version of ragkit reads up to {VERSION}. Upgrade ragkit."
+            f"This {what} is in format {version}; this version of ragkit reads up to {VERSION}. Upgrade ragkit."
         )
     if blake2b(data[:-_SUM], digest_size=_SUM).digest() != data[-_SUM:]:
         raise StoreCorruptError(
-            "The checksum of this codec is wrong: bytes were changed or lost. Restore it, or fit and encode anew."
+            f"The checksum of this {what} is wrong: bytes were changed or lost. Restore it, or fit a new one."
         )
     header: dict[str, Any] = json.loads(data[start : start + length])
     return header, data[start + length : -_SUM]
