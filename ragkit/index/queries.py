@@ -28,8 +28,8 @@ def _fit(embedder: Embedder, queries: Sequence[str]) -> bool:
     )
 
 
-def _reserve(embedder: Embedder, tokenizer: Tokenizer) -> int:
-    prompt = embedder.card.query_prompt
+def _reserve(embedder: Embedder, tokenizer: Tokenizer, *, passages: bool = False) -> int:
+    prompt = embedder.card.document_prompt if passages else embedder.card.query_prompt
     return tokenizer.n_special + (tokenizer.count_batch([prompt])[0] if prompt else 0)
 
 
@@ -40,24 +40,34 @@ def query_vectors(embedder: Embedder, queries: Sequence[str]) -> Vectors:
     the mean of theirs, weighted by tokens (parallel windows, Zhu et al., "LongEmbed", 2024). Nothing of it is dropped. Without
     the model's own tokenizer the model itself judges the length.
     """
+    return _vectors(embedder, queries, passages=False)
+
+
+def passage_vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """``query_vectors`` for texts that are worded like documents: embedded as the model embeds those."""
+    return _vectors(embedder, texts, passages=True)
+
+
+def _vectors(embedder: Embedder, texts: Sequence[str], *, passages: bool) -> Vectors:
+    embed = embedder.embed_texts if passages else embedder.embed_queries
     tokenizer, window = embedder.tokenizer, embedder.card.window
     if tokenizer is None:
-        return embedder.embed_queries(queries)
-    reserve = _reserve(embedder, tokenizer)
-    counts = tokenizer.count_batch(queries)
+        return embed(texts)
+    reserve = _reserve(embedder, tokenizer, passages=passages)
+    counts = tokenizer.count_batch(texts)
     if max(counts, default=0) + reserve <= window:
-        return embedder.embed_queries(queries)
+        return embed(texts)
     chunker = SentenceChunker(window, tokenizer=tokenizer, reserve=reserve)
     pieces: list[str] = []
     weights: list[int] = []
     owners: list[int] = []
-    for place, (query, count) in enumerate(zip(queries, counts, strict=True)):
-        parts = [(query, count)] if count + reserve <= window else [(c.text, c.n_tokens) for c in chunker(Document(query))]
-        pieces += [text for text, _ in parts]
+    for place, (text, count) in enumerate(zip(texts, counts, strict=True)):
+        parts = [(text, count)] if count + reserve <= window else [(c.text, c.n_tokens) for c in chunker(Document(text))]
+        pieces += [piece for piece, _ in parts]
         weights += [max(1, tokens) for _, tokens in parts]
         owners += [place] * len(parts)
-    vectors = embedder.embed_queries(pieces)
-    sums = np.zeros((len(queries), vectors.shape[1]), np.float32)
+    vectors = embed(pieces)
+    sums = np.zeros((len(texts), vectors.shape[1]), np.float32)
     np.add.at(sums, owners, vectors * np.asarray(weights, np.float32)[:, None])
     unit: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return unit

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from langchain_core.documents import Document as LangChainDocument
 
 from ragkit.errors import InvalidInputError
 from ragkit.index import Index
+from ragkit.index.asking import Query
+from ragkit.retrieve import Phrasings
 from ragkit.types import Chunk, Document, Hit
 
 _READ = ("source", "title", "media_type", "language")
@@ -79,11 +82,25 @@ def rebuilt(chunks: Sequence[Chunk]) -> LangChainDocument:
     return LangChainDocument(page_content=text, metadata=shared, id=chunks[0].doc_id)
 
 
-def explained(document: LangChainDocument, hit: Hit) -> LangChainDocument:
-    """The document with ``metadata["ragkit"]``: citation, lines, score, rank, and each arm's part in it."""
-    parts: dict[str, Any] = {
-        arm: {"score": part.score, "rank": part.rank, "share": part.share} for arm, part in hit.parts.items()
+def explained(document: LangChainDocument, hit: Hit, query: Query) -> LangChainDocument:
+    """The document with ``metadata["ragkit"]``: where it stands, why it ranked, what stands behind it, what was asked."""
+    why: dict[str, Any] = {
+        "citation": hit.citation,
+        "lines": list(hit.lines),
+        "document": hit.chunk.doc_id,
+        "span": [hit.chunk.start, hit.chunk.end],
+        "score": hit.score,
+        "rank": hit.rank,
+        "parts": {arm: {"score": part.score, "rank": part.rank, "share": part.share} for arm, part in hit.parts.items()},
     }
-    why = {"citation": hit.citation, "lines": list(hit.lines), "score": hit.score, "rank": hit.rank, "parts": parts}
+    if hit.folded:
+        why["folded"] = [one.citation for one in hit.folded]
+    if isinstance(query, Phrasings):
+        why["asked"] = {
+            "texts": list(query.texts),
+            "passages": list(query.passages),
+            "note": query.note,
+            "cost": asdict(query.cost),
+        }
     document.metadata["ragkit"] = why
     return document

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 
 from ragkit.chunk import PromptedSituator
 from ragkit.chunk.prompts import Prompt
 from ragkit.chunk.verdict import Reply
 from ragkit.errors import InvalidInputError
+from ragkit.langchain.replies import read_reply
 from ragkit.types import canonical_json, digest
-
-#: What providers call it when their own limit or their own rules ended an answer.
-_LENGTH = {"length", "max_tokens", "max_output_tokens"}
-_REFUSAL = {"content_filter", "refusal", "safety", "prohibited_content", "blocklist", "recitation"}
 
 
 class ChatSituator(PromptedSituator):
@@ -74,23 +71,7 @@ class ChatSituator(PromptedSituator):
         question: str | list[Any] = prompt.shown + prompt.passage
         if self._mark:
             question = [{"type": "text", "text": prompt.shown, **self._mark}, {"type": "text", "text": prompt.passage}]
-        answer = self.model.invoke([SystemMessage(prompt.task), HumanMessage(question)])
-        if isinstance(answer, str):
-            return Reply(text=answer)
-        if not isinstance(answer, BaseMessage):
-            raise TypeError(f"the model answered with a {type(answer).__name__}, not with a message")
-        facts = answer.response_metadata
-        ended = str(facts.get("finish_reason") or facts.get("stop_reason") or "").lower()
-        refusal = answer.additional_kwargs.get("refusal")
-        stopped = "refusal" if refusal or ended in _REFUSAL else "length" if ended in _LENGTH else ""
-        usage: Mapping[str, Any] = (isinstance(answer, AIMessage) and answer.usage_metadata) or {}
-        return Reply(
-            text=str(answer.text) or str(refusal or ""),
-            stopped=stopped,
-            tokens_in=int(usage.get("input_tokens") or 0),
-            tokens_cached=int((usage.get("input_token_details") or {}).get("cache_read") or 0),
-            tokens_out=int(usage.get("output_tokens") or 0),
-        )
+        return read_reply(self.model.invoke([SystemMessage(prompt.task), HumanMessage(question)]))
 
 
 def _settings(model: Runnable[Any, Any]) -> dict[str, Any]:

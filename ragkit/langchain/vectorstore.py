@@ -90,7 +90,7 @@ class RagkitVectorStore(VectorStore):
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[LangChainDocument]:
-        """The ``k`` best documents or parts. Options: ``filter`` or ``where``, ``mode``, ``fetch_k``."""
+        """The ``k`` best documents or parts. Options: ``filter`` or ``where``, ``mode``, ``fetch_k``, ``shape``."""
         return self._found(self._hits(query, k, kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[LangChainDocument, float]]:
@@ -171,9 +171,9 @@ class RagkitVectorStore(VectorStore):
     def _hits(self, query: str, k: int, options: dict[str, Any]) -> list[Hit]:
         options = dict(options)
         where, mode = _where(options), options.pop("mode", self.mode)
-        depth = {"fetch_k": options.pop("fetch_k")} if "fetch_k" in options else {}
+        more = {name: options.pop(name) for name in ("fetch_k", "shape") if name in options}
         _no_more("the search", options)
-        return self.index.search(query, k=k, mode=mode, where=where, **depth)
+        return self.index.search(query, k=k, mode=mode, where=where, **more)
 
     def _nearest(self, embedding: Sequence[float], k: int, options: dict[str, Any]) -> list[Hit]:
         options = dict(options)
