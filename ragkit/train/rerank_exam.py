@@ -1,0 +1,96 @@
+"""How well parameters rank passages of documents held out, together with the arms, as a search would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.rerank.blend import blend
+from ragkit.rerank.compressor import TokenCompressor
+from ragkit.rerank.parameters import Parameters
+from ragkit.rerank.states import softplus, unit
+from ragkit.seams import TokenStates
+from ragkit.train.rerank_lessons import Rows, States, bm25_of, means_of
+from ragkit.vec import top_k
+from ragkit.vec.maxsim import max_sim
+
+Floats = NDArray[np.float64]
+_CANDIDATES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Exam:
+    """Questions about held-out documents of one kind: ``gold`` is the row of each among the passages, ``home`` its document."""
+
+    name: str
+    passages: States
+    rows: Rows
+    questions: States
+    asked: Rows
+    gold: Rows
+    home: Rows
+    dense: NDArray[np.float32]
+    bm25: NDArray[np.float32]
+
+    def gains(self, parameters: Parameters | None, *, vectors: int = 64) -> Floats:
+        """The nDCG@10 of each question, over the best candidates of both arms; without parameters, of the arms alone."""
+        compressor = None if parameters is None else TokenCompressor(parameters, vectors=vectors)
+        codes, counts = self._codes(compressor) if compressor else (np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int64))
+        found = np.zeros(len(self.asked))
+        for at, question in enumerate(self.asked.tolist()):
+            dense, bm25 = self.dense[at].astype(np.float64), self.bm25[at].astype(np.float64)
+            near = np.union1d(top_k(dense, _CANDIDATES), top_k(bm25, _CANDIDATES))
+            late = np.zeros(len(near))
+            if compressor is not None:
+                query = compressor.query(_states(self.questions, question))
+                late = max_sim(query.vectors, query.gates, codes[near], counts[near])
+            scores = blend(late, dense=dense[near], bm25=bm25[near]).scores
+            place = np.flatnonzero(near == self.gold[at])
+            if len(place):
+                rank = int((scores > scores[place[0]]).sum())
+                found[at] = 1 / np.log2(rank + 2) if rank < 10 else 0.0
+        return found
+
+    def _codes(self, compressor: TokenCompressor) -> tuple[NDArray[np.uint8], Rows]:
+        card = compressor.card
+        codes = np.zeros((len(self.rows), card.vectors, card.bits // 8), np.uint8)
+        counts = np.zeros(len(self.rows), np.int64)
+        for at, row in enumerate(self.rows.tolist()):
+            made = compressor.compress(_states(self.passages, row)).vectors
+            codes[at, : len(made)], counts[at] = made, len(made)
+        return codes, counts
+
+
+def make_exam(
+    name: str, passages: States, doc: Rows, questions: States, gold: Rows, held: Rows, *, logits: NDArray[np.float32], layers: int, most: int, seed: int
+) -> Exam:
+    """An exam of at most ``most`` questions about the documents ``held``."""
+    full = np.diff(passages.bounds) > 0
+    rows = np.flatnonzero(np.isin(doc, held) & full)
+    about = np.flatnonzero((gold >= 0) & np.isin(gold, rows) & (np.diff(questions.bounds) > 0))
+    asked = np.sort(np.random.default_rng(seed).permutation(about)[:most])
+    at, edges = passages.rows(rows)
+    query_at, query_edges = questions.rows(asked)
+    half = passages.states.shape[1] // layers
+    dense = unit(means_of(questions.states[query_at, :half].astype(np.float32), query_edges)) @ unit(
+        means_of(passages.states[at, :half].astype(np.float32), edges)
+    ).T
+    bm25 = bm25_of(
+        questions.ids[query_at],
+        np.repeat(np.arange(len(asked)), np.diff(query_edges)),
+        passages.ids[at],
+        np.repeat(np.arange(len(rows)), np.diff(edges)),
+        softplus(logits),
+    )
+    return Exam(
+        name=name, passages=passages, rows=rows, questions=questions, asked=asked, gold=np.searchsorted(rows, gold[asked]),
+        home=doc[gold[asked]], dense=dense, bm25=bm25,
+    )  # fmt: skip
+
+
+def _states(held: States, row: int) -> TokenStates:
+    first, last = int(held.bounds[row]), int(held.bounds[row + 1])
+    places = np.arange(last - first)
+    return TokenStates(held.ids[first:last], places, places, held.states[first:last].astype(np.float32))
