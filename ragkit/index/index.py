@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -17,26 +16,26 @@ import numpy as np
 from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
+from ragkit.index.asking import Find, Phrase, Query, Rerank, answer, check_choice, phrase_vectors, phrases_of, reordered
 from ragkit.index.codes import IndexCodes
 from ragkit.index.history import History
 from ragkit.index.ingest import Counts, Ingest
-from ragkit.index.queries import query_vectors
 from ragkit.index.reports import AddReport, IndexStats
 from ragkit.index.runs import run_hits
-from ragkit.lexical import Analyzer
+from ragkit.lexical import Analyzer, Bm25, read
 from ragkit.progress import progress as progress_bar
 from ragkit.rerank.reranker import CompressedReranker
 from ragkit.rerank.types import Compressor
-from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
+from ragkit.retrieve import DEFAULT_BM25, DEFAULT_FETCH_K, DEFAULT_FUSION, Context, Fusion, Mode, Order, Shape, assemble
 from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
 from ragkit.seams import Chunker, Embedder, Vectors
-from ragkit.store import ChunkStore, Column, Header, declare, declared
+from ragkit.store import AS_TUNED, ChunkStore, Column, Header, Nearness, Tuning, declare, declared
 from ragkit.store.versions import number_of
+from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, Document, Hit, ModelCard
 
 Where = Mapping[str, Any]
-Rerank = Callable[[str, Sequence[Hit]], Sequence[Hit]]
 
 
 class Index:
@@ -45,7 +44,8 @@ class Index:
     Without a database at ``path`` one is made, with its parent folders (``create=False``: StoreError). The model card and
     the analyzer are written into it, and only they can open it again. What is not given comes from the database: the
     embedder is loaded from its card when a vector is first needed, the chunker is the one last used. A new database takes
-    ``TransformerEmbedder()``, ``RecursiveChunker(max_tokens=256)`` and ``Analyzer()``. ``fusion`` only steers searches.
+    ``TransformerEmbedder()``, ``RecursiveChunker(max_tokens=256)`` and ``Analyzer()``. ``fusion`` and ``bm25`` (k1 and b)
+    only steer searches.
     ``compressor`` decides what ``add`` stores beside the vectors for ``rerank=CompressedReranker()``: codes of that compressor, of the one
     that ships with ragkit where it was trained for this model ("auto"), or none; ``codes`` fills, drops and counts them.
     ``columns`` declares metadata keys of one type, ``{"year": int, "tags": list[str], "published": datetime}``, which makes filters
@@ -66,6 +66,7 @@ class Index:
         embedder: Embedder | None = None,
         analyzer: Analyzer | None = None,
         fusion: Fusion | None = None,
+        bm25: Bm25 = DEFAULT_BM25,
         compressor: Compressor | Literal["auto"] | None = "auto",
         columns: Mapping[str, Any] | Iterable[Column] | None = None,
         create: bool = True,
@@ -74,6 +75,7 @@ class Index:
         self._given_chunker, self._embedder, self._compressor = chunker, embedder, compressor
         self._chunker: Chunker | None = None
         self._fusion = DEFAULT_FUSION if fusion is None else fusion
+        self._bm25 = bm25
         self._lock = RLock()
         self.codes = IndexCodes(lambda: self._store, lambda: self.embedder, compressor)
         header, typed = None, declared(columns)
@@ -231,12 +233,26 @@ class Index:
         return self._store.delete(_ids(ids))
 
     def optimize(self) -> None:
-        """Compact files, bring the full-text index up to date (or rebuild a damaged one), drop versions older than a day.
+        """Compact files, bring the indexes up to date (or rebuild a damaged one), drop versions older than a day.
+
+        From 20,000 chunks on the vectors have an index, built anew whenever the chunks have become four times as many, and measured
+        by ``tune`` each time. ``add`` calls this by itself when enough is new.
 
         Codes of chunks that are gone are removed.
         """
         self._store.optimize()
         self.codes.optimize()
+
+    def tune(self, *, target_recall: float = 0.98, queries: int = 100) -> Tuning:
+        """Measure how hard the vector index must be searched for ``target_recall`` of the 10 nearest chunks, and keep the result.
+
+        The least effort that reaches it for ``queries`` questions made of stored vectors, against a scan of all, is kept with the
+        database and used by every search in every process that names no ``nearness``. ``recall`` of the result says what was reached.
+        Below 20,000 chunks there is no index, and nothing to keep: every search is exact.
+
+        Raises InvalidInputError for a target outside (0, 1], for ``queries`` below 1 and for an index without chunks.
+        """
+        return self._store.tune(target_recall=target_recall, queries=queries)
 
     # Reading
 
@@ -287,13 +303,15 @@ class Index:
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         mode: Mode = "hybrid",
         where: Where | None = None,
         fetch_k: int = DEFAULT_FETCH_K,
         rerank: Rerank | None = None,
+        shape: Shape | None = None,
+        nearness: Nearness = AS_TUNED,
     ) -> list[Hit]:
         """The ``k`` best hits for a question, best first; fewer when fewer chunks can match.
 
@@ -304,14 +322,24 @@ class Index:
         stored codes instead, never text, and the question's tokens from the pass that makes its vector. A query beyond
         the model's window is read in several windows, whose vectors are averaged; nothing of it is dropped.
 
-        Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1;
-        FilterError; StoreError.
+        ``query`` may be a question of ``ragkit.lexical`` (``Phrase``, ``AllOf``, ``AnyOf``, ``Not``, ``Prefix``, ``Fuzzy``, ``Words``): the
+        BM25 arm finds what meets it, the dense arm reads its plain words, and what it excludes comes from neither. ``nearness`` is
+        how hard the vector index is searched, as ``tune`` measured it without one; scores are exact whatever it says.
+
+        ``query`` may be ``Phrasings``, several ways to put one need: each is searched, and their lists are fused by rank.
+        ``shape`` chooses among the hits and expands them (``Shape`` tells in what order). What it leaves out is made up for
+        from deeper candidates, up to 64 times ``fetch_k``; a smaller ``k`` still gives the beginning of a larger one.
+
+        Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1, and
+        ``mmr`` with ``k`` above ``fetch_k``; FilterError; StoreError.
         """
-        return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)[0]
+        return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness)[
+            0
+        ]
 
     def search_runs(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 5,
         max_tokens: int = 256,
@@ -337,81 +365,146 @@ class Index:
         return run_hits(hits, self.chunks_of, k=k, max_tokens=max_tokens, gap=gap, tokenizer=tokenizer)
 
     def search_vector(
-        self, vector: Vectors, *, k: int = 10, where: Where | None = None, fetch_k: int = DEFAULT_FETCH_K
+        self,
+        vector: Vectors,
+        *,
+        k: int = 10,
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+        nearness: Nearness = AS_TUNED,
     ) -> list[Hit]:
         """The ``k`` chunks nearest to a vector ``(dim,)`` of the same model, by cosine; otherwise like ``search``."""
         query = np.asarray(vector, np.float32)
         return self._store.searched(
             lambda arms: run_search(arms, query_vector=query, query_tokens=[], k=k, mode="dense", fetch_k=fetch_k, where=where),
             words=False,
+            nearness=nearness,
         )
 
     def search_many(
         self,
-        queries: Sequence[str],
+        queries: Sequence[Query],
         *,
         k: int = 10,
         mode: Mode = "hybrid",
         where: Where | None = None,
         fetch_k: int = DEFAULT_FETCH_K,
         rerank: Rerank | None = None,
+        shape: Shape | None = None,
+        nearness: Nearness = AS_TUNED,
     ) -> list[list[Hit]]:
         """``search`` for every query, in order, with one call of the embedder and one scan of the vectors."""
         if isinstance(queries, str):
             raise InvalidInputError("queries is one string; give a list of questions, or use search().")
-        return self._answer(list(queries), k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)
+        return self._answer(
+            list(queries), k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness
+        )
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         mode: Mode = "hybrid",
         where: Where | None = None,
         fetch_k: int = DEFAULT_FETCH_K,
         rerank: Rerank | None = None,
+        shape: Shape | None = None,
+        nearness: Nearness = AS_TUNED,
     ) -> list[Hit]:
         """``search`` in a worker thread of the running loop; the model and LanceDB release the interpreter's lock."""
-        return await asyncio.to_thread(self.search, query, k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)
+        return await asyncio.to_thread(
+            self.search, query, k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness
+        )
+
+    def context(
+        self,
+        question: Query,
+        *,
+        max_tokens: int,
+        k: int = 20,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        fetch_k: int = DEFAULT_FETCH_K,
+        rerank: Rerank | None = None,
+        shape: Shape | None = None,
+        tokenizer: Any = None,
+        order: Order = "rank",
+    ) -> Context:
+        """What a language model should read to answer: the best hits as numbered passages within ``max_tokens`` tokens.
+
+        Hits that touch or overlap become one passage; each passage is an exact slice of its document, and
+        ``context.cited(answer)`` finds those that an answer cites as [1]. At most ``k`` hits are used; those that do not fit are named
+        in ``left_out``. ``tokenizer``, anything ``ragkit.text.resolve_tokenizer`` takes, should be the reading model's; the embedder's
+        without one. ``order`` is that of ``ragkit.retrieve.assemble``, the rest that of ``search``.
+        """
+        hits = self.search(question, k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape)
+        counter = self.embedder.tokenizer if tokenizer is None else tokenizer
+        return assemble(hits, max_tokens=max_tokens, tokenizer=counter, order=order)
 
     def _answer(
-        self, queries: list[str], *, k: int, mode: Mode, where: Where | None, fetch_k: int, rerank: Rerank | None
+        self,
+        queries: list[Query],
+        *,
+        k: int,
+        mode: Mode,
+        where: Where | None,
+        fetch_k: int,
+        rerank: Rerank | None,
+        shape: Shape | None,
+        nearness: Nearness,
     ) -> list[list[Hit]]:
-        for query in queries:
-            if not isinstance(query, str):
-                raise InvalidInputError(f"The query is {query!r} ({type(query).__name__}); a query is text.")
-            if not query.strip():
-                raise InvalidInputError(f"The query {query!r} is blank; ask with at least one word.")
-        if not queries:
+        asked = [phrases_of(query) for query in queries]
+        check_choice(k, fetch_k, shape)
+        if not asked:
             return []
-        depth = max(k, fetch_k) if rerank is not None and isinstance(k, int) and k >= 1 else k
-        asked = None
+        known: dict[str, Vectors] = {}
+        reorder = None if rerank is None else reordered(rerank)
         if isinstance(rerank, CompressedReranker):
-            asked = self.codes.ask(rerank, queries, dense=mode in ("dense", "hybrid"))
-        tokens = [[] if mode == "dense" else self.analyzer.query_tokens(query) for query in queries]
-        if asked is not None:
-            vectors = asked.vectors
-        else:
-            vectors = query_vectors(self.embedder, queries) if mode in ("dense", "hybrid") else None
-        found = self._store.searched(
-            lambda arms: run_searches(
-                arms,
-                query_vectors=vectors,
-                queries_tokens=tokens,
-                k=depth,
-                mode=mode,
-                fetch_k=fetch_k,
-                fusion=self._fusion,
-                where=where,
-            ),
-            dense=mode != "bm25",
-            words=mode != "dense",
+            first = [phrases[0].text for phrases in asked]
+            states = self.codes.ask(rerank, first, dense=mode in ("dense", "hybrid"))
+            if states.vectors is not None:
+                known = dict(zip(first, states.vectors, strict=True))
+            reorder = lambda _, found: self.codes.rerank(states, found)  # noqa: E731
+        counts = shape is not None and shape.expand is not None and mode != "bm25"
+        return answer(
+            asked,
+            self._finder(known, mode, where, fetch_k, nearness),
+            self._store,
+            k=k,
+            fetch_k=fetch_k,
+            reorder=reorder,
+            shape=shape,
+            tokenizer=self.embedder.tokenizer if counts else None,
         )
-        if asked is not None:
-            return [hits[:k] for hits in self.codes.rerank(asked, found)]
-        if rerank is None:
-            return found
-        return [_reranked(rerank, query, hits)[:k] for query, hits in zip(queries, found, strict=True)]
+
+    def _finder(self, known: Mapping[str, Vectors], mode: Mode, where: Where | None, fetch_k: int, nearness: Nearness) -> Find:
+        def find(phrases: Sequence[Phrase], depth: int) -> list[list[Hit]]:
+            tokens = [[] if mode == "dense" else self._terms(phrase) for phrase in phrases]
+            vectors = phrase_vectors(self.embedder, phrases, known) if mode in ("dense", "hybrid") else None
+            return self._store.searched(
+                lambda arms: run_searches(
+                    arms,
+                    query_vectors=vectors,
+                    queries_tokens=tokens,
+                    k=depth,
+                    mode=mode,
+                    fetch_k=fetch_k,
+                    fusion=self._fusion,
+                    where=where,
+                    bm25=self._bm25,
+                ),
+                dense=mode != "bm25",
+                words=mode != "dense",
+                nearness=nearness,
+            )
+
+        return find
+
+    def _terms(self, phrase: Phrase) -> Sequence[str] | TermQuery:
+        if phrase.terms is None:
+            return self.analyzer.query_tokens(phrase.text)
+        return read(phrase.terms, self.analyzer, lambda: self._store.term_stats().df)
 
     def close(self) -> None:
         """Let go of the database; later calls raise StoreError."""
@@ -430,15 +523,6 @@ class Index:
 def _bound(chunker: Chunker, embedder: Embedder) -> Chunker:
     tokenizer = embedder.tokenizer
     return chunker if tokenizer is None else chunker.bind(tokenizer, window=embedder.card.window)
-
-
-def _reranked(rerank: Rerank, query: str, hits: list[Hit]) -> list[Hit]:
-    known = {hit.chunk.id for hit in hits}
-    ordered = list(rerank(query, hits))
-    ids = [hit.chunk.id if isinstance(hit, Hit) else None for hit in ordered]
-    if len(set(ids)) != len(ids) or not known.issuperset(ids):
-        raise InvalidInputError("rerank must return hits that it was given, each at most once; it returned others or repeats.")
-    return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
 
 
 def _ids(ids: str | Iterable[str]) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ragkit.seams import Vectors
 from ragkit.store.escape import unescape
 from ragkit.store.nearness import Nearness
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Where = Mapping[str, Any]
 _THREADS = 4
+_NO_VECTOR: Vectors = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Candidate:
 
     key: int
     place: tuple[str, int]
-    vector: Vectors | None = field(hash=False)
+    vector: Vectors = field(hash=False)
     lex: list[str] = field(hash=False)
 
 
@@ -84,7 +87,7 @@ class SnapshotArms:
 
     def _candidates(self, table: pa.Table) -> Iterator[Candidate]:
         n = len(table)
-        vectors = list(vectors_from(table)) if n and self._snapshot.header.vector in table.column_names else [None] * n
+        vectors = list(vectors_from(table)) if n and self._snapshot.header.vector in table.column_names else [_NO_VECTOR] * n
         lex: list[list[str]] = [[]] * n
         if "lex" in table.column_names:
             lex = [unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist()]
