@@ -2,6 +2,7 @@
 
 from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.adapter import Adapter, Shares, load_adapter
+from ragkit.embed.asymmetric import Asks, AsymmetricEmbedder, BridgedEmbedder, PairReport, card_for
 from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.coalesced import CoalescingEmbedder
 from ragkit.embed.inputs import embed_keys
@@ -14,14 +15,19 @@ from ragkit.embed.transformer import TransformerEmbedder
 __all__ = [
     "AdaptedEmbedder",
     "Adapter",
+    "Asks",
+    "AsymmetricEmbedder",
+    "BridgedEmbedder",
     "CacheStats",
     "CachedEmbedder",
     "CoalescingEmbedder",
     "Extend",
     "OpenAIEmbedder",
+    "PairReport",
     "Shares",
     "TransformerEmbedder",
     "card_differences",
+    "card_for",
     "embed_keys",
     "load_adapter",
     "load_embedder",

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ragkit.chunk import RecursiveChunker, from_recipe
-from ragkit.embed import TransformerEmbedder, card_differences, load_embedder
+from ragkit.embed import TransformerEmbedder, card_differences, card_for, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
 from ragkit.index.asking import Find, Phrase, Query, Rerank, answer, check_choice, phrase_vectors, phrases_of, reordered
 from ragkit.index.codes import IndexCodes
@@ -84,7 +84,7 @@ class Index:
         self._store = ChunkStore.open(self.path, create=header)
         stored = self._store.header
         if self._embedder is not None:
-            _same_model(self.path, stored.card, self._embedder.card)
+            _same_model(self.path, stored.card, card_for(self._embedder, stored.card))
         if analyzer is not None and analyzer.recipe != stored.analyzer:
             raise StoreMismatchError(
                 f"{self.path} was written with the analyzer {stored.analyzer}, and {analyzer.recipe} was given. "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragkit.chunk import SentenceChunker
+from ragkit.embed import AsymmetricEmbedder
 from ragkit.seams import Embedder, Tokenizer, TokenReader, TokenStates, Vectors
 from ragkit.types import Document
 
@@ -49,6 +50,8 @@ def passage_vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:
 
 
 def _vectors(embedder: Embedder, texts: Sequence[str], *, passages: bool) -> Vectors:
+    if isinstance(embedder, AsymmetricEmbedder):
+        embedder = embedder.documents if passages else embedder.asking
     embed = embedder.embed_texts if passages else embedder.embed_queries
     tokenizer, window = embedder.tokenizer, embedder.card.window
     if tokenizer is None:
