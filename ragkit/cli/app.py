@@ -13,8 +13,10 @@ from ragkit.cli.chunking import chunk
 from ragkit.cli.evaluating import evaluate
 from ragkit.cli.indexing import index
 from ragkit.cli.searching import search
+from ragkit.cli.serving import serve
 from ragkit.cli.studying import study
 from ragkit.cli.training import train
+from ragkit.cli.versions import history, restore
 
 _EPILOG = (
     "Exit codes: 0 done; 1 an error, explained in one line; 2 wrong usage; 3 done, but some files could not be read "
@@ -52,8 +54,11 @@ def ragkit(
 
 app.command(epilog="Example: ragkit index docs README.md --db kb.lance --include '*.md'")(index)
 app.command(epilog="""Example: ragkit search --db kb.lance "how do I set a timeout?" -k 3""")(search)
+app.command(epilog="Example: ragkit history --db kb.lance --tag before-the-change")(history)
+app.command(epilog="Example: ragkit restore --db kb.lance --version before-the-change")(restore)
 app.command(epilog="Example: ragkit chunk README.md --chunker markdown --max-tokens 200")(chunk)
 app.command(name="eval", epilog="Example: ragkit eval collections/cranfield --mode dense --mode hybrid")(evaluate)
+app.command(epilog="Example: ragkit serve --upstream https://api.openai.com/v1 --cache cache.lance")(serve)
 app.add_typer(train, name="train")
 app.add_typer(study, name="study")
 

@@ -1,0 +1,223 @@
+"""``POST /v1/embeddings`` with a content-addressed cache: an input that was embedded before is not sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import httpx2
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ragkit.errors import RagkitError
+from ragkit.proxy.controls import BadControlError, read_controls
+from ragkit.proxy.forwarding import TooLargeError, encoded, failure, outgoing, passed_on, read_body, upstream_failure
+from ragkit.proxy.metrics import Metrics
+from ragkit.proxy.settings import Settings
+from ragkit.proxy.tenancy import tenant_of
+from ragkit.proxy.upstreams import UpstreamError, Upstreams, response_headers
+from ragkit.sqlite import SqliteFile
+from ragkit.types import canonical_json, digest
+
+_LOG = logging.getLogger("ragkit.proxy")
+_SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_AT_ONCE = 500
+#: What decides a vector beside its input; anything else in a body means that this cache does not know the request.
+_DECIDING = ("model", "dimensions", "encoding_format", "input_type", "task")
+_KNOWN = frozenset({*_DECIDING, "input", "user"})
+
+
+class Vectors:
+    """Embeddings by key in one SQLite file beside the cache's database."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(
+            path, what="The file of embeddings", schema=_SCHEMA, remedy="Delete it: it only saves time.", durable=False
+        )
+        self._lock = Lock()
+
+    def load(self, keys: Sequence[str]) -> dict[str, Any]:
+        """The embeddings that are there, as JSON values."""
+        found: dict[str, Any] = {}
+        with self._lock:
+            for at in range(0, len(keys), _AT_ONCE):
+                part = keys[at : at + _AT_ONCE]
+                rows = self._file.connection().execute(
+                    f"SELECT key, value FROM embeddings WHERE key IN ({','.join('?' * len(part))})", part
+                )
+                found |= {key: json.loads(value) for key, value in rows}
+        return found
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Keep embeddings; all or none."""
+        with self._lock, self._file.connection() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO embeddings VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+class Embedding:
+    """Answers embedding requests; what is not known of a request goes upstream, and only that."""
+
+    def __init__(self, settings: Settings, upstreams: Upstreams, vectors: Vectors, metrics: Metrics, secret: bytes) -> None:
+        self._settings, self._upstreams, self._vectors, self._metrics, self._secret = (
+            settings,
+            upstreams,
+            vectors,
+            metrics,
+            secret,
+        )
+
+    async def __call__(self, request: Request) -> Response:
+        """The response to a request; errors are responses, too."""
+        try:
+            data = await read_body(request, self._settings.max_body)
+            controls = read_controls(request.headers)
+        except TooLargeError:
+            return failure(413, f"The body is larger than {self._settings.max_body} bytes, the server's limit.")
+        except BadControlError as error:
+            return failure(400, str(error), kind="invalid_request_error")
+        body = _body(data)
+        model = str(body.get("model", ""))
+        upstream = self._settings.upstream_for(model)
+        if upstream is None:
+            return failure(404, f"No upstream of this server serves the model {model!r}.", kind="invalid_request_error")
+        inputs = _inputs(body)
+        known: dict[str, Any] = {}
+        keys: list[str] = []
+        if inputs is not None and controls.store:
+            tenant = tenant_of(request.headers, self._secret, shared=self._settings.shared_tenant)
+            about = canonical_json({name: body.get(name) for name in _DECIDING})
+            keys = [digest(tenant, upstream.url, about, canonical_json(one)) for one in inputs]
+            known = await self._look(keys) if controls.lookup else {}
+        missing = [place for place, key in enumerate(keys) if key not in known]
+        if inputs is not None and keys and not missing:
+            return self._answer(body, [known[key] for key in keys], {}, [], _told(len(keys), 0))
+        if inputs is not None and known:
+            data = json.dumps({**body, "input": [inputs[place] for place in missing]}).encode()
+        headers = _told(len(keys) - len(missing), len(missing) or 1)
+        try:
+            response = await self._upstreams.send(upstream, outgoing(request, self._settings, data, plain=bool(keys)))
+        except UpstreamError as error:
+            self._metrics.upstream_failures.labels(upstream.url, error.kind).inc()
+            return upstream_failure(error, headers)
+        if response.status_code != 200 or not keys:
+            return passed_on(response, headers)
+        return await self._joined(body, keys, known, missing, response, headers)
+
+    async def _joined(
+        self,
+        body: dict[str, Any],
+        keys: list[str],
+        known: dict[str, Any],
+        missing: list[int],
+        response: httpx2.Response,
+        headers: dict[str, str],
+    ) -> Response:
+        """The upstream's embeddings put between those that were known, in the order asked for."""
+        try:
+            data = await response.aread()
+        except httpx2.HTTPError as error:
+            return upstream_failure(
+                UpstreamError(f"The answer broke off: {type(error).__name__}.", status=502, kind="body"), headers
+            )
+        finally:
+            await response.aclose()
+        told = _body(data)
+        fresh = _fresh(told, len(missing))
+        if fresh is None:
+            if known:
+                return failure(502, f"The upstream did not give {len(missing)} embeddings for as many inputs.", extra=headers)
+            answer = Response(data, status_code=response.status_code)
+            answer.raw_headers += encoded([*response_headers(response.headers.multi_items()), *headers.items()])
+            return answer
+        added = {keys[place]: value for place, value in zip(missing, fresh, strict=True)}
+        try:
+            await asyncio.to_thread(self._vectors.save, added)
+        except (RagkitError, sqlite3.Error) as error:
+            self._failed("put", error)
+        return self._answer(
+            body, [(known | added)[key] for key in keys], told, response_headers(response.headers.multi_items()), headers
+        )
+
+    def _answer(
+        self,
+        body: Mapping[str, Any],
+        values: list[Any],
+        told: Mapping[str, Any],
+        upstream: list[tuple[str, str]],
+        headers: dict[str, str],
+    ) -> Response:
+        found = [{"object": "embedding", "index": place, "embedding": value} for place, value in enumerate(values)]
+        whole = {
+            "object": "list",
+            "model": body["model"],
+            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+            **told,
+            "data": found,
+        }
+        answer = Response(json.dumps(whole), media_type="application/json")
+        own = {name.decode() for name, _ in answer.raw_headers}
+        answer.raw_headers += encoded([*((name, value) for name, value in upstream if name.lower() not in own), *headers.items()])
+        return answer
+
+    async def _look(self, keys: list[str]) -> dict[str, Any]:
+        try:
+            return await asyncio.to_thread(self._vectors.load, keys)
+        except (RagkitError, sqlite3.Error, ValueError) as error:
+            self._failed("lookup", error)
+            return {}
+
+    def _failed(self, doing: str, error: Exception) -> None:
+        self._metrics.failures.labels(f"embeddings {doing}").inc()
+        _LOG.warning("embeddings %s failed: %s: %s", doing, type(error).__name__, error)
+
+
+def _body(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _inputs(body: Mapping[str, Any]) -> list[Any] | None:
+    """The inputs of a body in its known form: texts, or lists of token ids; None for any other."""
+    given = body.get("input")
+    if body.keys() - _KNOWN or not given or not isinstance(body.get("model"), str):
+        return None
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, list):
+        return None
+    if all(isinstance(one, int) for one in given):
+        return [given]
+    one_kind = all(isinstance(one, str) for one in given) or all(isinstance(one, list) for one in given)
+    return given if one_kind and all(given) else None
+
+
+def _fresh(told: Mapping[str, Any], count: int) -> list[Any] | None:
+    data = told.get("data")
+    if not isinstance(data, list) or len(data) != count or not all(isinstance(one, dict) and "embedding" in one for one in data):
+        return None
+    return [one["embedding"] for one in sorted(data, key=lambda one: one.get("index", 0))]
+
+
+def _told(known: int, asked: int) -> dict[str, str]:
+    """Cache-Status for a request of which ``known`` inputs were stored and ``asked`` were not."""
+    state = "hit" if not asked else "fwd=partial" if known else "fwd=uri-miss"
+    return {
+        "cache-status": f"ragkit; {state}",
+        "x-ragkit-cache": f"{'HIT' if not asked else 'MISS'}; stored={known}; asked={asked}",
+    }
