@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from ragkit.embed.adapted import AdaptedEmbedder
 from ragkit.embed.adapter import find_adapter
+from ragkit.embed.asymmetric import AsymmetricEmbedder
 from ragkit.embed.reach import extend_from_text
 from ragkit.embed.remote import OpenAIEmbedder
 from ragkit.embed.transformer import TransformerEmbedder
@@ -23,6 +25,17 @@ def load_embedder(card: ModelCard, *, allow_download: bool = False) -> Embedder:
     OpenAIEmbedder takes its key from OPENAI_API_KEY and leaves the judgement of lengths to the server. A context adapter
     is found by its digest among the .safetensors files in the folders of RAGKIT_ADAPTERS, else in the current one.
     """
+    if "queries" in card.settings:
+        settings = {name: value for name, value in card.settings.items() if name != "queries"}
+        return AsymmetricEmbedder(
+            documents=load_embedder(replace(card, settings=settings), allow_download=allow_download),
+            queries=load_embedder(ModelCard.from_dict(json.loads(card.settings["queries"])), allow_download=allow_download),
+        )
+    if "bridge" in card.settings:
+        raise CapabilityError(
+            f"Questions by {card.name!r} came over the bridge {card.settings['bridge']}, which a card does not hold. Pass "
+            "embedder=BridgedEmbedder(embedder, Bridge.from_bytes(...))."
+        )
     if "adapter" in card.settings:
         settings = {name: value for name, value in card.settings.items() if name != "adapter"}
         base = load_embedder(replace(card, settings=settings), allow_download=allow_download)
