@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ragkit.store.escape import escape, unescape
 from ragkit.text.term_query import Condition, Either, Every, InOrder, OneOf
 
@@ -38,10 +41,10 @@ def needs_checking(condition: Condition) -> bool:
     return not isinstance(condition, OneOf)
 
 
-def checked(condition: Condition, lex: pa.ChunkedArray) -> list[int]:
+def checked(condition: Condition, lex: pa.ChunkedArray) -> NDArray[np.int64]:
     """The places in ``lex``, stored tokens, that ``condition`` matches."""
     tokens = (unescape(text).split(" ") if text else [] for text in lex.to_pylist())
-    return [place for place, one in enumerate(tokens) if condition.matches(one)]
+    return np.flatnonzero([condition.matches(one) for one in tokens])
 
 
 def _joined(tokens: tuple[str, ...]) -> str:
