@@ -6,6 +6,7 @@ from ragkit.embed.asymmetric import Asks, AsymmetricEmbedder, BridgedEmbedder, P
 from ragkit.embed.cached import CachedEmbedder, CacheStats
 from ragkit.embed.coalesced import CoalescingEmbedder
 from ragkit.embed.inputs import embed_keys
+from ragkit.embed.pairs import PairScorer
 from ragkit.embed.reach import Extend
 from ragkit.embed.reader import token_reader
 from ragkit.embed.rebuild import card_differences, load_embedder
@@ -23,6 +24,7 @@ __all__ = [
     "CoalescingEmbedder",
     "Extend",
     "OpenAIEmbedder",
+    "PairScorer",
     "PairReport",
     "Shares",
     "TransformerEmbedder",

@@ -198,9 +198,9 @@ def load_encoder(
         raise MissingDependencyError(
             "Embedding on this machine needs torch and transformers. Install the extra: ragkit-middleware[local]."
         ) from error
-    place = _device(device)
+    place = usable_device(device)
     _check_dtype(torch, dtype, place)
-    with _quiet(), _load_errors(spec):
+    with quiet(), _load_errors(spec):
         config = AutoConfig.from_pretrained(str(spec.folder), local_files_only=True)
         if layers is not None:
             config.num_hidden_layers = layers
@@ -286,7 +286,8 @@ class _Unit:
         return torch.nn.functional.normalize(vectors, dim=-1)
 
 
-def _device(device: str | None) -> torch.device:
+def usable_device(device: str | None) -> torch.device:
+    """The torch device of that name, or the best one here. Raises CapabilityError where it cannot be used."""
     import torch
 
     if device is None:
@@ -332,7 +333,7 @@ def _load_errors(spec: ModelSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers prints bars and reports while it loads; what matters in them is raised here instead."""
     from transformers import utils
 

@@ -214,6 +214,23 @@ class IndexCodes:
                 reranked.append(reranker.rank(reranker.compressor.query(states), hits, codes))
         return reranked
 
+    def scores(self, reranker: CompressedReranker, query: str, *, ids: Sequence[str | None], texts: Sequence[str]) -> list[float]:
+        """The reranker's score of each passage: by stored codes where ``ids`` names a chunk, or a document of one chunk; else by its text."""
+        alone = CompressedReranker(reranker.compressor, reader=self._reader(reranker.compressor, reranker.given_reader))
+        asked = alone.question(query)
+        alias = self._chunk_names(ids)
+        names = [None if one is None else alias.get(one, one) for one in ids]
+        stored = self.passages(reranker, [one for one in names if one is not None])
+        foreign = {str(at): texts[at] for at, one in enumerate(names) if one is None or one not in stored}
+        known = dict(zip(stored.rows, reranker.score(asked, stored, list(stored.rows)).tolist(), strict=True))
+        fresh = dict(zip(foreign, reranker.score(asked, alone.read(foreign), list(foreign)).tolist(), strict=True))
+        return [fresh[str(at)] if str(at) in fresh else known[one or ""] for at, one in enumerate(names)]
+
+    def _chunk_names(self, ids: Sequence[str | None]) -> dict[str, str]:
+        """The chunks of those documents among ``ids`` that are one chunk, by the document's id."""
+        found = chunks_with_addresses(self._store, [one for one in ids if one is not None])
+        return {doc_id: pairs[0][0].id for doc_id, pairs in found.items() if len(pairs) == 1}
+
     def passages(self, reranker: CompressedReranker, chunk_ids: Sequence[str]) -> Passages:
         """The codes of those of these chunks that have them. Raises StoreMismatchError where another reading made them."""
         card = reranker.compressor.card

@@ -12,8 +12,12 @@ except ImportError as error:
         f"ragkit.langchain needs {error.name}. Install the extra: ragkit-middleware[langchain]."
     ) from error
 
+from ragkit.langchain.context import RagkitContext
 from ragkit.langchain.embeddings import LangChainEmbedder, RagkitEmbeddings
+from ragkit.langchain.records import RagkitRecordManager
+from ragkit.langchain.reranker import RagkitReranker, reranker_from
 from ragkit.langchain.retriever import RagkitRetriever
+from ragkit.langchain.rewriters import HypotheticalDocuments, MultiQuery, StandaloneQuestion
 from ragkit.langchain.situator import ChatSituator
 from ragkit.langchain.splitter import RagkitTextSplitter
 from ragkit.langchain.transformer import RagkitDocumentTransformer
@@ -21,10 +25,16 @@ from ragkit.langchain.vectorstore import RagkitVectorStore
 
 __all__ = [
     "ChatSituator",
+    "HypotheticalDocuments",
     "LangChainEmbedder",
+    "MultiQuery",
+    "RagkitContext",
     "RagkitDocumentTransformer",
     "RagkitEmbeddings",
+    "RagkitRecordManager",
+    "RagkitReranker",
     "RagkitRetriever",
     "RagkitTextSplitter",
     "RagkitVectorStore",
+    "reranker_from",
 ]

@@ -73,7 +73,12 @@ def compress(compressor: Compressor, read: Sequence[TokenStates]) -> list[Code]:
 
     A text without tokens has one code without vectors, so every text has a code.
     """
-    return whole([compressor.compress(part) for states in read for part in _parts(states, compressor.card.window)])
+    return whole([code for _, code in compress_parts(compressor, read)])
+
+
+def compress_parts(compressor: Compressor, read: Sequence[TokenStates]) -> list[tuple[TokenStates, Code]]:
+    """Each window of a text with its code, empty ones included."""
+    return [(part, compressor.compress(part)) for states in read for part in _parts(states, compressor.card.window)]
 
 
 def whole(codes: Sequence[Code]) -> list[Code]:
