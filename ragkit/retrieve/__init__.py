@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ragkit.retrieve.adaptive import DEFAULT_FUSION, Adaptive
+from ragkit.retrieve.adaptive import Adaptive
 from ragkit.retrieve.arms import Arms, BatchArms, Candidate
 from ragkit.retrieve.assemble import Context, Order, Passage, assemble
 from ragkit.retrieve.expand import Stretch, expand_hits
-from ragkit.retrieve.fusion import Convex, Fusion, Rrf, Scored
+from ragkit.retrieve.fusion import DEFAULT_FUSION, Convex, Fusion, Rrf, Scored
 from ragkit.retrieve.phrasings import Cost, Phrasings, Rewriter, fuse, fuse_deep, rewritten
 from ragkit.retrieve.runs import Run, find_runs
 from ragkit.retrieve.search import DEFAULT_BM25, DEFAULT_FETCH_K, Candidates, Mode, candidates, search, search_many

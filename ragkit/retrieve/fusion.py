@@ -19,7 +19,8 @@ Ranks = NDArray[np.int64]
 class Scored(NamedTuple):
     """Candidates as fusion sees them; all arrays are ``(n,)``. A rank of 0: that arm did not return the candidate.
 
-    ``document`` numbers the documents the candidates come from.
+    ``document`` numbers the documents the candidates come from. ``ceiling`` is the BM25 score that no chunk can exceed for this
+    question, 0 where it is not known.
     """
 
     dense: Floats
@@ -27,6 +28,7 @@ class Scored(NamedTuple):
     bm25: Floats
     bm25_rank: Ranks
     document: Ranks
+    ceiling: float = 0.0
 
 
 class Shares(NamedTuple):
@@ -50,7 +52,8 @@ class Convex:
     arm's scores as a distribution over the candidates: an arm whose best candidates stand out gets most of the vote for
     that question, an arm that sees them all alike moves nothing, so each question decides whom to trust. "zscore" gives mean 0
     and deviation 1, "minmax" sends the least to 0 and the best to 1, "tmm" starts at the least value in theory (-1 for
-    the cosine, 0 for BM25). An arm whose scores are all equal adds nothing. After Bruch, Gai and Ingber, "An Analysis of
+    the cosine, 0 for BM25), "dbsf" sends three deviations to either side of the mean to 0 and 1 and cuts what is beyond
+    (distribution-based score fusion). An arm whose scores are all equal adds nothing. After Bruch, Gai and Ingber, "An Analysis of
     Fusion Functions for Hybrid Retrieval" (2023).
 
     ``document``, at least 0, is how much of the score of its document's best candidate a chunk gets on top: where one chunk
@@ -63,7 +66,7 @@ class Convex:
     document: float = 0.25
 
     def __post_init__(self) -> None:
-        _check_share("Convex dense", self.dense)
+        check_share("Convex dense", self.dense)
         if not 0 <= self.document < float("inf"):
             raise InvalidInputError(f"Convex document is {self.document!r}; it must be a finite number >= 0 (0: chunks alone).")
         if self.normalize not in get_args(Normalize):
@@ -103,7 +106,7 @@ class Rrf:
     dense: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_share("Rrf dense", self.dense)
+        check_share("Rrf dense", self.dense)
         if not 0 <= self.c < float("inf"):
             raise InvalidInputError(f"Rrf c is {self.c!r}; it must be a finite number >= 0 (60 is usual).")
 
@@ -119,7 +122,8 @@ class Rrf:
         return shares
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """Raise InvalidInputError unless ``value`` is a share of the vote."""
     if not 0 <= value <= 1:
         raise InvalidInputError(f"{name} is {value!r}; it is the dense arm's part of the vote, between 0 and 1.")
 

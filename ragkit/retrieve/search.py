@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import Bm25, bm25_scores
+from ragkit.lexical import Bm25, bm25_ceiling, bm25_scores
 from ragkit.retrieve.arms import Arms, BatchArms, Candidate, Found, Vector, Where
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Fusion, Scored, Shares
 from ragkit.text.term_query import TermQuery
@@ -117,6 +117,34 @@ def _finish(arms: Arms, searches: Sequence[_Steps]) -> list[list[Hit]]:
     return hits
 
 
+class Candidates(NamedTuple):
+    """What fusion is given for a question, and the rows that it scores; both in one order."""
+
+    rows: Sequence[Found]
+    scored: Scored
+
+
+def candidates(
+    arms: Arms,
+    *,
+    query_vectors: NDArray[np.float32],
+    queries_tokens: Sequence[Sequence[str] | TermQuery],
+    fetch_k: int = DEFAULT_FETCH_K,
+    where: Where | None = None,
+    bm25: Bm25 = DEFAULT_BM25,
+) -> list[Candidates]:
+    """The first ``fetch_k`` candidates of each arm with their exact scores, for each query: what a hybrid search fuses.
+
+    For trying fusions without searching again. Raises what ``search_many`` raises.
+    """
+    _check(1, "hybrid", fetch_k)
+    found = []
+    for vector, tokens in zip(query_vectors, queries_tokens, strict=True):
+        tier = _Search(arms, vector, tokens, "hybrid", DEFAULT_FUSION, where, bm25).first(fetch_k)
+        found.append(Candidates(arms.rows(tier.rows), tier.scored))
+    return found
+
+
 class _Tier(NamedTuple):
     """The candidates of one fetch: each row once, with exact scores and its rank in each arm (0: not returned by it)."""
 
@@ -142,6 +170,8 @@ class _Search:
         self.vector = None if mode == "bm25" else _checked(vector)
         query = tokens if isinstance(tokens, TermQuery) else TermQuery.of(tokens)
         self.query = query if query.tokens and mode != "dense" else None
+        # What a prefix or a misspelling may stand for is no list of words that one chunk could cover.
+        self.plain = not isinstance(tokens, TermQuery)
 
     def run(
         self,
@@ -166,6 +196,9 @@ class _Search:
                 return hits
             limit *= 2
 
+    def first(self, fetch_k: int) -> _Tier:
+        return self._fetch(fetch_k, None, None)
+
     def _fetch(self, limit: int, nearest: Sequence[Candidate] | None, matching: Sequence[Candidate] | None) -> _Tier:
         dense: Sequence[Candidate] = []
         if self.vector is not None:
@@ -183,7 +216,7 @@ class _Search:
             numbers = {doc_id: number for number, doc_id in enumerate(dict.fromkeys(row.place[0] for row in rows))}
         document = np.array([numbers[row.place[0]] if numbers else 0 for row in rows], dtype=np.int64)
         cosine, bm25 = self._cosines(rows), self._bm25(rows)
-        scored = Scored(cosine, _arm_ranks(rows, dense, cosine), bm25, _arm_ranks(rows, sparse, bm25), document)
+        scored = Scored(cosine, _arm_ranks(rows, dense, cosine), bm25, _arm_ranks(rows, sparse, bm25), document, self._ceiling())
         return _Tier(rows, scored, len(dense) < limit and len(sparse) < limit)
 
     def _cosines(self, rows: Sequence[Candidate]) -> Floats:
@@ -202,6 +235,11 @@ class _Search:
             return np.zeros(len(rows))
         stats = self.arms.term_stats()
         return bm25_scores(self.query.tokens, [row.lex for row in rows], stats, k1=self.bm25.k1, b=self.bm25.b)
+
+    def _ceiling(self) -> float:
+        if self.mode != "hybrid" or self.query is None or not self.plain:
+            return 0.0
+        return bm25_ceiling(self.query.tokens, self.arms.term_stats(), k1=self.bm25.k1)
 
     def _formula(self, first: Scored) -> Callable[[Scored], Shares]:
         if self.mode == "hybrid":

@@ -1,7 +1,7 @@
 """Formulas that put the scores of different searches on one scale, and fuse them.
 
 Convex combination of normalised scores: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval"
-(2023). Reciprocal rank fusion: Cormack, Clarke and Buettcher (SIGIR 2009).
+(2023). Reciprocal rank fusion: Cormack, Clarke and Buettcher (SIGIR 2009). Distribution-based score fusion: Mazzeschi (2023).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ragkit.errors import InvalidInputError
 from ragkit.vec.rank import Floats, checked
 
-Normalize = Literal["minmax", "tmm", "zscore", "softmax"]
+Normalize = Literal["minmax", "tmm", "zscore", "softmax", "dbsf"]
 _SHARPNESS = 0.5  # standard deviations count half in the exponent: an outlier stands out, and does not drown the rest
 _HIGHEST = 50.0  # exponents stop here, far above what the fitted scores reach, so that no score overflows
 
@@ -26,6 +26,7 @@ def fit_scale(scores: ArrayLike, normalize: Normalize, *, floor: float = 0.0) ->
     - "minmax": the smallest becomes 0 and the largest 1.
     - "tmm": ``floor``, the least score in theory (-1 for a cosine, 0 for BM25), becomes 0 and the largest 1.
     - "zscore": mean 0, standard deviation 1.
+    - "dbsf": three deviations below the mean become 0 and three above 1, and what lies beyond is cut to that.
     - "softmax": exp(z / 2) of the z-score, divided by its sum over these scores: a distribution over the candidates, flat
       where the scores say little and steep where a few stand out.
 
@@ -47,6 +48,8 @@ def fit_scale(scores: ArrayLike, normalize: Normalize, *, floor: float = 0.0) ->
     z = _linear(float(array.mean()), float(array.std()))
     if normalize == "zscore":
         return z
+    if normalize == "dbsf":
+        return lambda values: np.clip((z(values) + 3) / 6, 0.0, 1.0)
     mass = float(np.exp(np.minimum(_SHARPNESS * z(array), _HIGHEST)).sum())
     return lambda values: np.exp(np.minimum(_SHARPNESS * z(values), _HIGHEST)) / mass
 
