@@ -51,34 +51,33 @@ class ContextName(StrEnum):
     half_late = "half-late"
 
 
-ContextOption = Annotated[
-    ContextName,
-    typer.Option(
-        "--context",
-        help="What the model reads around each chunk: none; title, the title and headings above it; neighbours, those and the "
-        "sentence before it; late, the whole document (late chunking); half-late, half of that and half the chunk alone. Compare them "
-        "with ragkit study chunks.",
-    ),
-]
-ChunkerOption = Annotated[
-    ChunkerName,
-    typer.Option(
-        "--chunker",
-        help="How to cut; auto is markdown for Markdown and notebooks, table for CSV and TSV, recursive for others. code and json need "
-        "the extra code.",
-    ),
-]
-MaxTokens = Annotated[
-    Any,
-    typer.Option(
-        "--max-tokens",
-        parser=parse_size,
-        metavar="N or N-M",
-        help="The most tokens of a chunk, special tokens included; as 200-256 also how full one is before a stronger boundary counts "
-        "for more than a later one.",
-    ),
-]
-Overlap = Annotated[int, typer.Option("--overlap", min=0, help="Tokens that neighbouring chunks may share.")]
+_CONTEXT = typer.Option(
+    "--context",
+    help="What the model reads around each chunk: none; title, the title and headings above it; neighbours, those and the "
+    "sentence before it; late, the whole document (late chunking); half-late, half of that and half the chunk alone. Compare them "
+    "with ragkit study chunks.",
+)
+_CHUNKER = typer.Option(
+    "--chunker",
+    help="How to cut; auto is markdown for Markdown and notebooks, table for CSV and TSV, recursive for others. code and json need "
+    "the extra code.",
+)
+_MAX_TOKENS = typer.Option(
+    "--max-tokens",
+    parser=parse_size,
+    metavar="N or N-M",
+    help="The most tokens of a chunk, special tokens included; as 200-256 also how full one is before a stronger boundary counts "
+    "for more than a later one.",
+)
+_OVERLAP = typer.Option("--overlap", min=0, help="Tokens that neighbouring chunks may share.")
+ContextOption = Annotated[ContextName, _CONTEXT]
+ChunkerOption = Annotated[ChunkerName, _CHUNKER]
+MaxTokens = Annotated[Any, _MAX_TOKENS]
+Overlap = Annotated[int, _OVERLAP]
+#: The same, for commands that take what is not given from the database.
+GivenContext = Annotated[ContextName | None, _CONTEXT]
+GivenChunker = Annotated[ChunkerName | None, _CHUNKER]
+GivenOverlap = Annotated[int | None, _OVERLAP]
 
 
 def make_chunker(
