@@ -8,7 +8,7 @@ from ragkit.cache.entry import Entry
 from ragkit.cache.evaluation import PairReport, TrapReport, evaluate_pairs, evaluate_traps
 from ragkit.cache.eviction import Limits
 from ragkit.cache.guards import GUARDS, Rejection, asks_about_now, check
-from ragkit.cache.making import Judge, Made
+from ragkit.cache.made import Judge, Made
 from ragkit.cache.policies import (
     Calibrated,
     Certified,
@@ -23,8 +23,9 @@ from ragkit.cache.policies import (
 )
 from ragkit.cache.prompts import exact_only, normalised
 from ragkit.cache.recorder import Recorder
+from ragkit.cache.reports import CacheStats, Stored
 from ragkit.cache.scope import Scope, required
-from ragkit.cache.semantic import CacheStats, SemanticCache, Stored
+from ragkit.cache.semantic import SemanticCache
 from ragkit.cache.sources import DocumentVersions, Source
 from ragkit.cache.suite import Pair, load_suite
 from ragkit.cache.trust import Trust

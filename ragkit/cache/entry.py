@@ -12,15 +12,16 @@ _OVERHEAD = 700
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
-    """A stored answer. ``at`` is when its making began, in microseconds since 1970; ``expires`` in seconds, infinite for never.
+    """A stored answer. ``rows`` of the log tell of it, one for each model. ``at`` is when its making began, in microseconds since 1970; ``expires`` in seconds, infinite for never.
 
     ``writer`` is "" for one who is trusted; otherwise only that writer is served until ``confirmed``. ``documents`` are the
-    sources with their digests ("" where no version was known). ``opaque`` prompts were no text. ``cost`` is what making the answer took, in any one unit.
+    sources with their digests ("" where no version was known). ``dim`` is the length of its vector, 0 for
+    none; ``opaque`` prompts were no text. ``cost`` is what making the answer took, in any one unit.
     ``hits`` and ``used`` (seconds) are this process's own.
     """
 
     id: str
-    row: int
+    rows: list[int]
     at: int
     scope: str
     tenant: str
@@ -28,7 +29,7 @@ class Entry:
     prompt: str
     answer: str
     model: str
-    embedded: bool
+    dim: int
     expires: float
     opaque: bool = False
     writer: str = ""
@@ -56,7 +57,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes in memory, about."""
-        return _OVERHEAD + 2 * (len(self.prompt) + len(self.answer)) + (1536 if self.embedded else 0)
+        return _OVERHEAD + 2 * (len(self.prompt) + len(self.answer)) + 4 * self.dim
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the vector, ready for JSON."""
@@ -102,5 +103,5 @@ class Drop:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], at: int) -> Drop:
         """A drop from ``to_dict``'s output."""
-        sets = {name: frozenset(data.get(name, ())) for name in ("entries", "tags", "documents")}
+        sets: dict[str, Any] = {name: frozenset(data.get(name, ())) for name in ("entries", "tags", "documents")}
         return cls(at=at, **sets, **{name: data[name] for name in ("scope", "tenant", "before", "everything") if name in data})

@@ -8,18 +8,14 @@ hold the same entries.
 from __future__ import annotations
 
 import bisect
-import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from ragkit.cache.entry import Drop, Entry
-from ragkit.cache.partition import Partition, nearest
-from ragkit.seams import Vectors
+from ragkit.cache.partition import Partition, View
+from ragkit.cache.rows import entry_from
 from ragkit.store.entries import LogRow
-
-Visible = Callable[[Entry], bool]
 
 
 class HotSet:
@@ -67,14 +63,10 @@ class HotSet:
         """All entries of this very prompt, whoever they serve."""
         return self._exact.get(key, {}).values()
 
-    def view(self, scope: str) -> tuple[Vectors, list[Entry | None]] | None:
+    def view(self, scope: str) -> View | None:
         """The vectors of a scope, to be searched without the lock; None where there are none."""
         partition = self._partitions.get(scope)
         return partition.view() if partition else None
-
-    def vector(self, entry: Entry) -> Vectors | None:
-        """The vector of a living entry of this model, None for others."""
-        return self._partitions[entry.scope].vector(entry) if entry.slot >= 0 else None
 
     def written_by(self, writer: str) -> int:
         """Living entries of a writer."""
@@ -89,7 +81,7 @@ class HotSet:
     # What rows do
 
     def _put(self, row: LogRow) -> None:
-        entry = entry_from(row, row.model == self.model)
+        entry = entry_from(row)
         if self._gone(entry):
             self.dead.append((row.at, row.row))
             return
@@ -97,28 +89,27 @@ class HotSet:
         for note in self._notes.get(entry.id, ()):
             self._note(entry, note)
         old = owners.get(entry.owner)
-        if old is not None:
-            loser = self._loser(old, entry)
-            if loser is entry:
-                self.dead.append((row.at, row.row))
+        if old is not None and old.id == entry.id:
+            # The same answer with another model's vector: a process with that model needs the row.
+            old.rows = entry.rows = [*old.rows, *entry.rows]
+            if old.model == self.model:
                 return
+            self._forget(old)
+        elif old is not None and (old.at, old.id) > (entry.at, entry.id):
+            self.dead.append((row.at, row.row))
+            return
+        elif old is not None:
             self.remove(old)
-            owners = self._exact.setdefault(entry.key, {})
+        owners = self._exact.setdefault(entry.key, {})
         owners[entry.owner] = entry
         self.entries[entry.id] = entry
         self.size += entry.size
         self._writers[entry.writer] = self._writers.get(entry.writer, 0) + 1
-        if entry.embedded and row.model == self.model:
+        if entry.dim and row.model == self.model:
             partition = self._partitions.get(entry.scope)
             if partition is None:
                 partition = self._partitions[entry.scope] = Partition(self.dim)
             partition.add(entry, np.frombuffer(row.vector, np.float32))
-
-    def _loser(self, old: Entry, new: Entry) -> Entry:
-        """Of two entries for one prompt the one that goes: the older; of two forms of one entry the one of another model."""
-        if old.id == new.id:
-            return new if old.model == self.model else old
-        return old if (old.at, old.id) < (new.at, new.id) else new
 
     def _gone(self, entry: Entry) -> bool:
         if entry.at <= self._dropped.get(entry.id, -1):
@@ -153,7 +144,7 @@ class HotSet:
         entry.confirmed = True
         if known:
             public = owners.get("")
-            if public is None or self._loser(public, entry) is public:
+            if public is None or (public.at, public.id) < (entry.at, entry.id):
                 if public is not None:
                     self.remove(public)
                     owners = self._exact.setdefault(entry.key, {})
@@ -162,9 +153,12 @@ class HotSet:
                 self.remove(entry)
 
     def remove(self, entry: Entry) -> None:
-        """Forget a living entry; its row counts as dead."""
+        """Forget a living entry; its rows count as dead."""
+        self.dead += [(entry.at, number) for number in entry.rows]
+        self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
         entry.alive = False
-        self.dead.append((entry.at, entry.row))
         self.size -= entry.size
         if self.entries.get(entry.id) is entry:
             del self.entries[entry.id]
@@ -200,33 +194,3 @@ class HotSet:
         self._drops = [drop for drop in self._drops if drop.at >= before]
         self._dropped = {name: at for name, at in self._dropped.items() if at >= before}
         return [*puts, *(row.row for row in notes), *drops]
-
-
-def entry_from(row: LogRow, embedded: bool) -> Entry:
-    """The entry that a row of kind "put" tells of."""
-    detail: dict[str, Any] = dict(row.detail)
-    expires = detail.get("expires")
-    return Entry(
-        id=row.entry,
-        row=row.row,
-        at=row.at,
-        scope=row.scope,
-        tenant=detail.get("tenant", ""),
-        key=row.key,
-        prompt=row.prompt,
-        answer=row.answer,
-        model=row.model,
-        embedded=embedded and bool(row.vector),
-        expires=math.inf if expires is None else float(expires),
-        opaque=bool(detail.get("opaque")),
-        writer=detail.get("writer", ""),
-        confirmed=bool(detail.get("confirmed")),
-        tags=tuple(detail.get("tags", ())),
-        documents=tuple((name, version) for name, version in detail.get("documents", ())),
-        group=detail.get("group") or row.entry,
-        cost=float(detail.get("cost", 1.0)),
-        used=row.at / 1e6,
-    )
-
-
-__all__ = ["HotSet", "Visible", "entry_from", "nearest"]

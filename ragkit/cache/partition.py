@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ragkit.cache.entry import Entry
 from ragkit.seams import Vectors
 
+#: Rows of a scope, float32 ``(n, dim)``, and the entry of each, None where it is gone.
+View = tuple[Vectors, list[Entry | None]]
 _FIRST = 16
 
 
@@ -57,16 +59,12 @@ class Partition:
         # Both at once: a search takes the pair.
         self._rows, self._entries, self._dead = rows, [*entries], 0
 
-    def vector(self, entry: Entry) -> Vectors:
-        """The vector ``(dim,)`` of an entry that is in here."""
-        return self._rows[entry.slot]
-
-    def view(self) -> tuple[Vectors, list[Entry | None]]:
+    def view(self) -> View:
         """Rows in use and their entries; entries that come later are appended to the same list."""
         return self._rows[: len(self._entries)], self._entries
 
 
-def nearest(view: tuple[Vectors, list[Entry | None]], vector: Vectors, floor: float) -> Iterator[tuple[float, Entry]]:
+def nearest(view: View, vector: Vectors, floor: float) -> Iterator[tuple[float, Entry]]:
     """Every living entry with a cosine of at least ``floor``, nearest first."""
     rows, entries = view
     cosines: NDArray[np.float32] = rows @ vector

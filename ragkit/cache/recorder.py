@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ragkit.cache.admission import Outcome
-from ragkit.cache.making import Made
+from ragkit.cache.desk import Desk
+from ragkit.cache.made import Made
 from ragkit.cache.questions import Question
+from ragkit.cache.reports import Stored
 from ragkit.cache.sources import Source
-
-if TYPE_CHECKING:
-    from ragkit.cache.semantic import SemanticCache, Stored
 
 
 class Recorder:
@@ -27,20 +26,9 @@ class Recorder:
     Leaving without ``finish``, by an error or because the reader went away, stores nothing.
     """
 
-    def __init__(
-        self,
-        cache: SemanticCache,
-        asked: Question,
-        *,
-        begun: float,
-        sources: Iterable[Source] = (),
-        tags: Iterable[str] = (),
-        ttl: float | None = None,
-        cost: float | None = None,
-        principal: str = "",
-    ) -> None:
-        self._cache, self._asked, self._begun, self._principal = cache, asked, begun, principal
-        self._sources, self._tags, self._ttl, self._cost = tuple(sources), tuple(tags), ttl, cost
+    def __init__(self, desk: Desk, asked: Question, *, given: Made, principal: str = "") -> None:
+        self._desk, self._asked, self._given, self._principal = desk, asked, given, principal
+        self._begun = desk.vault.now()
         self._pieces: list[str] = []
         #: What became of the answer; None until the stream has ended one way or the other.
         self.stored: Stored | None = None
@@ -79,9 +67,10 @@ class Recorder:
 
     def _end(self, outcome: Outcome, sources: Iterable[Source] = ()) -> Stored:
         if self.stored is None:
-            cost = self._cost if self._cost is not None else self._cache.time() - self._begun
-            made = Made(outcome=outcome, sources=(*self._sources, *sources), tags=self._tags, cost=cost, ttl=self._ttl)
-            self.stored = self._cache.store(self._asked, made, principal=self._principal, begun=self._begun)
+            made = Made(self.text, outcome=outcome, sources=tuple(sources)).added_to(
+                self._given, (self._desk.vault.now() - self._begun) / 1e6
+            )
+            self.stored = self._desk.store(self._asked, made, principal=self._principal, begun=self._begun)
         return self.stored
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragkit.cache.entry import Entry
+from ragkit.cache.partition import View
 from ragkit.cache.prompts import normalised
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Vectors
@@ -37,13 +38,17 @@ class Trust:
         if not 0 < self.within <= 1:
             raise InvalidInputError(f"within is {self.within!r}; it is a cosine in (0, 1].")
 
-    def crowded(self, view: tuple[Vectors, list[Entry | None]] | None, vector: Vectors) -> bool:
-        """True when too many untrusted entries already lie around ``vector`` ``(dim,)``."""
-        if view is None:
-            return False
+    def objection(self, written: int, view: View | None, vector: Vectors | None) -> str | None:
+        """Why a writer that has ``written`` entries may not store one with that ``vector`` among those in ``view``; None where it may."""
+        if written >= self.quota:
+            return f"quota: the writer has {self.quota} entries already"
+        if view is None or vector is None:
+            return None
         rows, entries = view
         near = [entries[place] for place in np.flatnonzero(rows @ vector >= self.within).tolist()]
-        return sum(entry is not None and bool(entry.owner) for entry in near) >= self.crowd
+        if sum(entry is not None and bool(entry.owner) for entry in near) >= self.crowd:
+            return f"density: {self.crowd} unconfirmed entries lie around this prompt"
+        return None
 
     def confirmed(self, answer: str, writer: str, holders: Iterable[Entry]) -> bool:
         """True when enough other writers hold the same answer to the same prompt."""

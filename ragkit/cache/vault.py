@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock, RLock
-from typing import Any
+from typing import TypeVar
 
 from ragkit.cache.entry import Drop, Entry
 from ragkit.cache.eviction import Limits, to_evict
@@ -24,6 +24,7 @@ _DEAD = 1000
 #: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
 LATE = 3600.0
 
+_T = TypeVar("_T")
 _Pending = tuple[list[LogRow], "Future[None]"]
 
 
@@ -109,7 +110,7 @@ class Vault:
                     break
         return found
 
-    def read(self, ask: Callable[[HotSet], Any]) -> Any:
+    def read(self, ask: Callable[[HotSet], _T]) -> _T:
         """``ask`` of the entries, while nothing changes."""
         with self._lock:
             return ask(self.hot)

@@ -34,7 +34,8 @@ class Verdict:
     "hit": ``answer`` is served. "near": entries came near and none was served; ``entry`` is the nearest that only the policy
     refused, if there is one. "miss": nothing came near. "bypass": meaning was not compared, for the reason given.
     ``similarity`` is the cosine of ``entry``, 1.0 for an exact repetition; ``score`` what the policy decided by.
-    ``judge``: compare a fresh answer with the entry's and hand the result to the policy with ``weight``.
+    ``judge``: compare a fresh answer with the entry's and hand the result to the policy with ``weight``. Of a hit, ``age`` and
+    ``ttl`` are the seconds since its answer was begun and those that it has left (None: for ever), where the caller has a clock.
     """
 
     kind: Literal["hit", "near", "miss", "bypass"]
@@ -48,6 +49,8 @@ class Verdict:
     weight: float = 0.0
     wrong: float | None = None
     refusals: tuple[Refusal, ...] = ()
+    age: float | None = None
+    ttl: float | None = None
 
 
 def decide(

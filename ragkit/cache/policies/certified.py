@@ -56,6 +56,18 @@ class CertifiedSettings:
             raise InvalidInputError(f"block is {self.block!r} and probation {self.probation!r}; both must be positive.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """All scores at or above ``score``: the ``share`` of requests with such a candidate, how many were ``judged`` (weighted), and
+    the chance that one is wrong, at most (``wrong_upper``, with half of alpha). ``serving``: what is served now."""
+
+    score: float
+    share: float
+    judged: float
+    wrong_upper: float
+    serving: bool
+
+
 class Certified:
     """Serves a region of scores only while judged candidates bound its wrong answers; shadow mode until then.
 
@@ -115,6 +127,21 @@ class Certified:
     def wrong_upper(self) -> float:
         """The bound on the chance that a hit of the region served is wrong; 1.0 in shadow mode."""
         return self._upper
+
+    def regions(self) -> list[Region]:
+        """What is known of every region now, the widest first."""
+        uppers = anytime_upper(self._weights, self._costs, self.settings.alpha / 2)
+        shares = self._seen / max(1.0, self._counted)
+        return [
+            Region(
+                score=edge,
+                share=float(shares[place]),
+                judged=float(self._weights[place]),
+                wrong_upper=float(uppers[place]),
+                serving=place == self._region,
+            )
+            for place, edge in enumerate(self.settings.edges)
+        ]
 
     @property
     def audit(self) -> float:

@@ -1,0 +1,286 @@
+"""Looking up and storing: where scopes, entries, sources, trust and the policy meet."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from ragkit.cache.admission import refuse_storing
+from ragkit.cache.behind import Behind
+from ragkit.cache.candidate import Candidate
+from ragkit.cache.entry import Drop, Entry
+from ragkit.cache.guards import asks_about_now
+from ragkit.cache.hot import HotSet
+from ragkit.cache.learning import Counted, Learning
+from ragkit.cache.made import Made
+from ragkit.cache.policies.decision import Decider
+from ragkit.cache.questions import LONGEST, Encoder, Question
+from ragkit.cache.reports import Stored, Tally
+from ragkit.cache.rows import row_of
+from ragkit.cache.rules import Rules
+from ragkit.cache.sources import Sources
+from ragkit.cache.trust import Trust
+from ragkit.cache.vault import LATE, Vault
+from ragkit.cache.verdict import Verdict, Verifier, decide
+from ragkit.errors import InvalidInputError
+from ragkit.store.entries import LogRow
+from ragkit.types import digest
+
+_ALWAYS = -math.inf
+#: Served entries whose score is remembered, for feedback that comes later.
+_REMEMBERED = 10_000
+
+
+class Desk:
+    """What ``SemanticCache`` does with a question, once it is one. Safe for several threads."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        encoder: Encoder,
+        learning: Learning,
+        sources: Sources,
+        rules: Rules,
+        trust: Trust,
+        verifier: Verifier | None,
+        later: Verifier | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.vault, self.encoder, self.learning, self.clock = vault, encoder, learning, clock
+        self._sources, self._rules, self._trust = sources, rules, trust
+        self._verifier, self._later = verifier, later
+        self.behind, self.tally = Behind(), Tally()
+        self._coin = random.Random()
+        self._lock = Lock()
+        self._scores: OrderedDict[str, float] = OrderedDict()
+
+    # Looking up
+
+    def look(self, asked: Question, *, principal: str, max_age: float | None) -> Verdict:
+        """The verdict on a question, counted. Sets the question's vector where it needs one."""
+        verdict = self.decide(asked, Counted(self.learning), principal=principal, max_age=max_age)
+        self.tally.saw(verdict.kind)
+        if verdict.kind == "hit":
+            self._served(verdict)
+        elif self._later is not None and verdict.refusals and verdict.refusals[-1].tier == "policy":
+            self._verify_later(asked, verdict, self._later)
+        self.vault.count()
+        return verdict
+
+    def decide(self, asked: Question, policy: Decider, *, principal: str, max_age: float | None) -> Verdict:
+        """The verdict on a question by ``policy``, which does the counting if it is ``Counted``."""
+        found = self.repetition(asked, principal=principal, max_age=max_age)
+        if found is not None:
+            return self._aged(decide(asked.prompt, policy=policy, coin=0.0, exact=_candidate(found, 1.0)), found)
+        if self.learning.policy.name == "exact":
+            return Verdict(kind="bypass", reason="exact: only exact repetitions are served")
+        self.encoder.encode(asked)
+        if asked.vector is None:
+            return Verdict(kind="bypass", reason=f"exact only: {asked.alone}")
+        near = self.vault.near(
+            asked.scope,
+            asked.vector,
+            k=self._rules.k,
+            floor=min(self._rules.floor, self.learning.policy.threshold),
+            principal=principal,
+            oldest=self._oldest(max_age),
+        )
+        standing = self._standing([entry for _, entry in near])
+        near = [(cosine, entry) for cosine, entry in near if entry in standing]
+        verdict = decide(
+            asked.prompt,
+            policy=policy,
+            coin=self._coin.random(),
+            candidates=[_candidate(entry, cosine) for cosine, entry in near],
+            guards=self._rules.guards,
+            verifier=self._verifier,
+        )
+        if isinstance(policy, Counted) and not policy.asked:
+            self.learning.record(None, served=False)
+        if verdict.kind != "hit":
+            return verdict
+        # A verifier may have taken its time.
+        self.vault.sync()
+        entry = next(one for one in standing if one.id == verdict.entry)
+        if entry.alive and self._standing([entry]):
+            return self._aged(verdict, entry)
+        return replace(verdict, kind="near", answer=None, entry=None, judge=False, reason="removed while it was looked at")
+
+    def repetition(self, asked: Question, *, principal: str, max_age: float | None) -> Entry | None:
+        """The stored entry of this very prompt that may be served."""
+        self.vault.sync()
+        entry = self.vault.exact(asked.key, principal, oldest=self._oldest(max_age))
+        return entry if entry is not None and self._standing([entry]) else None
+
+    def _oldest(self, max_age: float | None) -> float:
+        return _ALWAYS if max_age is None else self.clock() - max_age
+
+    def _standing(self, entries: list[Entry]) -> list[Entry]:
+        """Those whose documents are still what they were; the others are removed for all."""
+        gone = self._sources.stale(entries)
+        if gone:
+            self.vault.drop(Drop(at=self.vault.now(), entries=frozenset(gone)))
+            self.tally.removed(len(gone))
+        return [entry for entry in entries if entry.id not in gone]
+
+    def _aged(self, verdict: Verdict, entry: Entry) -> Verdict:
+        now = self.clock()
+        return replace(verdict, age=now - entry.created, ttl=None if math.isinf(entry.expires) else entry.expires - now)
+
+    def _served(self, verdict: Verdict) -> None:
+        name = str(verdict.entry)
+        entry = self.vault.hot.entries.get(name)
+        if entry is not None:
+            entry.hits += 1
+            entry.used = self.clock()
+        if verdict.score is not None:
+            with self._lock:
+                self._scores[name] = verdict.score
+                self._scores.move_to_end(name)
+                if len(self._scores) > _REMEMBERED:
+                    self._scores.popitem(last=False)
+
+    # Storing
+
+    def store(self, asked: Question, made: Made, *, principal: str, begun: int | None = None, wait: bool = True) -> Stored:
+        """Store what was made for a question, or say why not. ``begun`` is in microseconds since 1970, None for now."""
+        at = self.vault.now()
+        if begun is not None:
+            at = min(at, begun)
+        reason = self.refuse(asked, made)
+        if not reason and self.clock() - at / 1e6 > LATE:
+            reason = f"late: begun more than {LATE:g} s ago"
+        documents: tuple[tuple[str, str], ...] = ()
+        if not reason:
+            documents, reason = self._sources.named(made.sources)
+        confirmed = False
+        if not reason:
+            self.encoder.encode(asked)
+            reason, confirmed = self._admit(asked, made.text, principal)
+        self.tally.put(reason or "")
+        if reason:
+            return Stored(reason=reason)
+        fresh = not asked.opaque and len(asked.text) <= LONGEST and asks_about_now(asked.text) is not None
+        life = self._rules.lifetime(made.ttl, fresh=fresh, coin=self._coin.random())
+        entry = self._entry(
+            asked,
+            made.text,
+            at=at,
+            expires=math.inf if life is None else at / 1e6 + life,
+            writer=principal,
+            confirmed=confirmed,
+            tags=tuple(sorted(set(made.tags))),
+            documents=documents,
+            cost=1.0 if made.cost is None else float(made.cost),
+        )
+        self.vault.write([row_of(entry, asked.vector)], wait=wait)
+        return Stored(entry=entry.id)
+
+    def _entry(self, asked: Question, answer: str, *, at: int, expires: float, writer: str, **more: Any) -> Entry:
+        vector = asked.vector
+        return Entry(
+            id=digest(asked.key, writer, str(at)),
+            rows=[],
+            at=at,
+            scope=asked.scope,
+            tenant=asked.tenant,
+            key=asked.key,
+            prompt=asked.text,
+            answer=answer,
+            model=self.vault.hot.model if vector is not None else "",
+            dim=len(vector) if vector is not None else 0,
+            expires=expires,
+            opaque=asked.opaque,
+            writer=writer,
+            **more,
+        )
+
+    def repeat(self, entry: Entry, asked: Question) -> None:
+        """Store the answer of ``entry`` for another prompt too: begun when it was, with its sources and the rest of its life."""
+        self.encoder.encode(asked)
+        twin = self._entry(
+            asked,
+            entry.answer,
+            at=entry.at,
+            expires=entry.expires,
+            writer=entry.writer,
+            confirmed=entry.confirmed,
+            tags=entry.tags,
+            documents=entry.documents,
+            group=entry.group,
+            cost=entry.cost,
+        )
+        self.vault.write([row_of(twin, asked.vector)])
+
+    def refuse(self, asked: Question, made: Made) -> str | None:
+        """Why an answer must not be stored, nor shared with those who wait for it."""
+        if not isinstance(made.text, str):
+            raise InvalidInputError(f"The answer is a {type(made.text).__name__}; it is text, or an Outcome or Made with one.")
+        outcome = made.admitted
+        if outcome.temperature is None and asked.temperature is not None:
+            outcome = replace(outcome, temperature=asked.temperature)
+        return refuse_storing(outcome, max_temperature=self._rules.max_temperature)
+
+    def _admit(self, asked: Question, answer: str, principal: str) -> tuple[str | None, bool]:
+        """Why a writer may not store this, and whether enough others have confirmed it."""
+        if not principal:
+            return None, False
+        self.vault.sync()
+
+        def look(hot: HotSet) -> tuple[str | None, bool]:
+            reason = self._trust.objection(hot.written_by(principal), hot.view(asked.scope), asked.vector)
+            return reason, self._trust.confirmed(answer, principal, hot.holders(asked.key))
+
+        return self.vault.read(look)
+
+    # Judging
+
+    def judged(self, verdict: Verdict, *, same: bool) -> None:
+        """Tell the policy, and the entry's record, whether a fresh answer said the same."""
+        if verdict.score is None or verdict.entry is None:
+            raise InvalidInputError(f"The verdict {verdict.kind!r} asks for no judgement; look at verdict.judge.")
+        self.learning.learn(verdict.score, wrong=not same, weight=verdict.weight, served=verdict.kind == "hit")
+        if not same:
+            self.note(verdict.entry, wait=False, wrong=1)
+
+    def wrong(self, entry: str, score: float | None) -> None:
+        """Remove an entry that was found wrong, and tell the policy, by the score it was served with last."""
+        with self._lock:
+            known = self._scores.pop(entry, None)
+        score = known if score is None else score
+        if score is not None:
+            self.learning.learn(score, wrong=True, weight=1.0, served=True)
+        self.vault.drop(Drop(at=self.vault.now(), entries=frozenset([entry])))
+
+    def note(self, entry: str, *, wait: bool = True, **detail: object) -> None:
+        """Write something about an entry: ``wrong``, ``confirmed`` or ``group``."""
+        self.vault.write([LogRow(kind="note", at=self.vault.now(), entry=entry, detail=detail)], wait=wait)
+
+    def get(self, entry: str) -> Entry | None:
+        """The living entry with that id."""
+        self.vault.sync()
+        return self.vault.read(lambda hot: hot.entries.get(entry))
+
+    def _verify_later(self, asked: Question, verdict: Verdict, verifier: Verifier) -> None:
+        stored = self.get(str(verdict.entry))
+        if stored is None or verdict.similarity is None:
+            return
+        candidate = _candidate(stored, verdict.similarity)
+
+        def ask() -> None:
+            if verifier(asked.text, candidate) and stored.alive:
+                self.repeat(stored, asked)
+
+        self.behind.do(ask)
+
+
+def _candidate(entry: Entry, cosine: float) -> Candidate:
+    return Candidate(
+        entry=entry.id, prompt=entry.prompt, answer=entry.answer, similarity=cosine, group=entry.group, wrong=entry.wrong
+    )
