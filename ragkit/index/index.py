@@ -326,7 +326,7 @@ class Index:
         BM25 arm finds what meets it, the dense arm reads its plain words, and what it excludes comes from neither. ``nearness`` is
         how hard the vector index is searched, as ``tune`` measured it without one; scores are exact whatever it says.
 
-        ``query`` may be ``Phrasings``, several ways to put one need: each is searched, and their lists are fused by rank.
+        ``query`` may be ``Phrasings``, several ways to put one need: each is searched, and their scores are averaged.
         ``shape`` chooses among the hits and expands them (``Shape`` tells in what order). What it leaves out is made up for
         from deeper candidates, up to 64 times ``fetch_k``; a smaller ``k`` still gives the beginning of a larger one.
 

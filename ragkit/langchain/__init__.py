@@ -36,5 +36,6 @@ __all__ = [
     "RagkitRetriever",
     "RagkitTextSplitter",
     "RagkitVectorStore",
+    "StandaloneQuestion",
     "reranker_from",
 ]

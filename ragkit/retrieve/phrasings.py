@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragkit.errors import InvalidInputError
 from ragkit.types import Hit, Part
-
-#: Measured; ADR 116 has the figures.
-_C = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +64,24 @@ def rewritten(rewrite: Rewriter, question: str) -> Phrasings:
     return given if isinstance(given, Phrasings) else Phrasings(given)
 
 
-def fuse(lists: Sequence[Sequence[Hit]], names: Sequence[str]) -> list[Hit]:
-    """All hits of the lists, best first, by reciprocal ranks: each list adds 1 / (10 + rank) to what it holds.
+def fuse(lists: Sequence[Sequence[Hit]], names: Sequence[str], *, depth: int) -> list[Hit]:
+    """All hits of the lists, best first, by the mean over the lists of what each scored there above what it would miss.
 
-    ``hit.parts`` has, by the lists' names, the score and rank there and what that added. Ties break by document id, then
-    start. After Cormack, Clarke and Buettcher (SIGIR 2009).
+    A list that holds ``depth`` hits may go on below: what it lacks scores there at most as its last, so that is where its
+    scores begin; a shorter one has all there is, and begins at 0. ``hit.parts`` has, by the lists' names, score and rank there and the
+    share of the final score. Scores must be in one unit, as those of one mode of search are. Ties break by document id, then start.
     """
     found: dict[str, Hit] = {}
     parts: dict[str, dict[str, Part]] = {}
     for name, hits in zip(names, lists, strict=True):
+        floor = hits[-1].score if len(hits) >= depth else 0.0
         for rank, hit in enumerate(hits, 1):
             found.setdefault(hit.chunk.id, hit)
-            parts.setdefault(hit.chunk.id, {})[name] = Part(score=hit.score, rank=rank, share=1.0 / (_C + rank))
-    fused = [replace(hit, score=sum(part.share for part in parts[one].values()), parts=parts[one]) for one, hit in found.items()]
+            share = (hit.score - floor) / len(lists)
+            parts.setdefault(hit.chunk.id, {})[name] = Part(score=hit.score, rank=rank, share=share)
+    fused = [
+        replace(hit, score=math.fsum(part.share for part in parts[one].values()), parts=parts[one]) for one, hit in found.items()
+    ]
     fused.sort(key=lambda hit: (-hit.score, hit.chunk.doc_id, hit.chunk.start, hit.chunk.id))
     return [replace(hit, rank=rank) for rank, hit in enumerate(fused, 1)]
 
@@ -90,13 +93,13 @@ def fuse_deep(find: Callable[[int], Sequence[Sequence[Hit]]], names: Sequence[st
     it, so that the best k are the beginning of more.
     """
     lists = find(depth)
-    hits = fuse(lists, names)
+    hits = fuse(lists, names, depth=depth)
     while len(hits) < k and any(len(one) >= depth for one in lists):
         depth *= 2
         lists = find(depth)
-        seen, floor = {hit.chunk.id for hit in hits}, hits[-1].score
-        more = [hit for hit in fuse(lists, names) if hit.chunk.id not in seen]
-        hits += [replace(hit, score=min(hit.score, floor), rank=len(seen) + at) for at, hit in enumerate(more, 1)]
+        seen, least = {hit.chunk.id for hit in hits}, hits[-1].score
+        more = [hit for hit in fuse(lists, names, depth=depth) if hit.chunk.id not in seen]
+        hits += [replace(hit, score=min(hit.score, least), rank=len(seen) + at) for at, hit in enumerate(more, 1)]
     return hits[:k]
 
 
