@@ -12,6 +12,7 @@ from ragkit import __version__
 from ragkit.cli.chunking import chunk
 from ragkit.cli.evaluating import evaluate
 from ragkit.cli.indexing import index
+from ragkit.cli.moving import move
 from ragkit.cli.searching import search
 from ragkit.cli.serving import serve
 from ragkit.cli.studying import study
@@ -56,6 +57,7 @@ app.command(epilog="Example: ragkit index docs README.md --db kb.lance --include
 app.command(epilog="""Example: ragkit search --db kb.lance "how do I set a timeout?" -k 3""")(search)
 app.command(epilog="Example: ragkit history --db kb.lance --tag before-the-change")(history)
 app.command(epilog="Example: ragkit restore --db kb.lance --version before-the-change")(restore)
+app.command(epilog="Example: ragkit move --db kb.lance --model all-MiniLM-L6-v2 --drop-old")(move)
 app.command(epilog="Example: ragkit chunk README.md --chunker markdown --max-tokens 200")(chunk)
 app.command(name="eval", epilog="Example: ragkit eval collections/cranfield --mode dense --mode hybrid")(evaluate)
 app.command(epilog="Example: ragkit serve --upstream https://api.openai.com/v1 --cache cache.lance")(serve)
