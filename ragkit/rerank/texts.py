@@ -76,9 +76,8 @@ def reranker_from(model: Any, *, weights: Blend = ALONE, depth: int = 100) -> Te
 
 def _ranked(model: Any, query: str, texts: Sequence[str]) -> dict[int, float]:
     results: list[Any] = list(model.rank(query=query, docs=list(texts), doc_ids=list(range(len(texts)))).results)
-    numbers = [
-        int(getattr(result, "doc_id", None) if hasattr(result, "doc_id") else result.document.doc_id) for result in results
-    ]
+    owners: list[Any] = [result if hasattr(result, "doc_id") else result.document for result in results]
+    numbers = [int(owner.doc_id) for owner in owners]
     scores = [getattr(result, "score", None) for result in results]
     if any(score is None for score in scores):
         scores = [-float(rank) for rank in range(len(results))]
