@@ -107,10 +107,16 @@ class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no type
         # With k1 = 0, or an empty document at b = 1, the formula would divide 0 by 0 for terms a document lacks.
         self.k1, self.b, self.epsilon = max(k1, 1e-12), b, _EPSILON
         self.corpus_size = len(docs)
-        self.doc_freqs = [Counter(filter(wanted.__contains__, tokens)) for tokens in docs]
+        self.doc_freqs = [_counted(tokens, wanted) for tokens in docs]
         self.doc_len = [max(len(tokens), 1) for tokens in docs]
         self.avgdl = stats.mean_length or 1.0
         self.idf = {term: _idf(stats, stats.df[term]) for term in wanted if term in stats.df}
+
+
+def _counted(tokens: Sequence[str], wanted: set[str]) -> dict[str, int]:
+    """How often each of ``wanted`` is in ``tokens``; for the few that are, faster than a Counter of them."""
+    found = [token for token in tokens if token in wanted]
+    return {token: found.count(token) for token in set(found)}
 
 
 def _idf(stats: TermStats, df: int) -> float:

@@ -44,6 +44,7 @@ class SnapshotArms:
     ) -> None:
         self._snapshot, self._nearness, self._condition = snapshot, nearness, condition
         self._columns = ["_rowid"]
+        self._known: dict[int, Candidate] = {}
         if dense:
             self._columns.append(snapshot.header.vector)
         if words:
@@ -57,10 +58,10 @@ class SnapshotArms:
 
     def nearest_many(self, vectors: Vectors, /, *, limit: int, where: Where | None = None) -> list[list[Candidate]]:
         """``nearest`` of each row of ``vectors`` ``(n, dim)``, in one scan."""
-        tables = self._snapshot.nearest(
-            vectors, limit=limit, columns=self._columns, condition=self._condition(where), nearness=self._nearness
-        )
-        return [list(self._candidates(table)) for table in tables]
+        columns = self._columns if len(vectors) == 1 else ["_rowid"]
+        condition = self._condition(where)
+        tables = self._snapshot.nearest(vectors, limit=limit, columns=columns, condition=condition, nearness=self._nearness)
+        return self._each(tables)
 
     def matching(self, query: TermQuery, /, *, limit: int, where: Where | None = None) -> list[Candidate]:
         """Up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
@@ -68,11 +69,12 @@ class SnapshotArms:
 
     def matching_many(self, queries: Sequence[TermQuery], /, *, limit: int, where: Where | None = None) -> list[list[Candidate]]:
         """``matching`` of each query, several at a time."""
-        ask = partial(self._snapshot.matching, limit=limit, columns=self._columns, condition=self._condition(where))
+        columns = self._columns if len(queries) == 1 else ["_rowid"]
+        ask = partial(self._snapshot.matching, limit=limit, columns=columns, condition=self._condition(where))
         if len(queries) < 2:
-            return [list(self._candidates(ask(query))) for query in queries]
+            return self._each([ask(query) for query in queries])
         with ThreadPoolExecutor(min(_THREADS, len(queries))) as pool:
-            return [list(self._candidates(table)) for table in pool.map(ask, queries)]
+            return self._each(list(pool.map(ask, queries)))
 
     def rows(self, candidates: Sequence[Candidate], /) -> list[Stored]:
         """The candidates as they are stored."""
@@ -84,6 +86,16 @@ class SnapshotArms:
     def term_stats(self) -> TermStats:
         """BM25's statistics over all chunks of the version."""
         return self._snapshot.term_stats()
+
+    def _each(self, tables: Sequence[pa.Table]) -> list[list[Candidate]]:
+        """The candidates of each query. Those of many queries overlap, so their columns are read once, by address."""
+        if len(tables) < 2:
+            return [list(self._candidates(table)) for table in tables]
+        keys = [table.column("_rowid").to_pylist() for table in tables]
+        fresh = sorted({key for some in keys for key in some} - self._known.keys())
+        if fresh:
+            self._known.update(zip(fresh, self._candidates(self._snapshot.rows(fresh, self._columns[1:])), strict=True))
+        return [[self._known[key] for key in some] for some in keys]
 
     def _candidates(self, table: pa.Table) -> Iterator[Candidate]:
         n = len(table)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MORE = 4
+#: Matches of a filter that are compared one by one: at 100,000 rows of 384 dimensions as fast as the index, and exact.
+_FEW = 2000
 
 
 class Snapshot:
@@ -100,13 +102,20 @@ class Snapshot:
             )
         if not len(queries):
             return []
-        exact = nearness.exact or not self.indexed
+        exact = nearness.exact or not self.indexed or self._few(condition)
         found = self._ask(queries, limit, columns, condition, nearness, exact)
         if not exact:
             short = [place for place, table in enumerate(found) if len(table) < limit]
             for place, table in zip(short, self._ask(queries[short], limit, columns, condition, nearness, True), strict=True):
                 found[place] = table
         return found
+
+    def _few(self, condition: str | None) -> bool:
+        """True when so few rows meet the condition that comparing each costs no more than asking the index."""
+        if condition is None:
+            return False
+        with told(self.path, "counting what a filter lets through"):
+            return bool(self.table.count_rows(condition) <= _FEW)
 
     def _ask(
         self, queries: Vectors, limit: int, columns: Sequence[str], condition: str | None, nearness: Nearness, exact: bool
@@ -132,12 +141,13 @@ class Snapshot:
         return [found.take(np.flatnonzero(owners == owner)) for owner in range(len(queries))]
 
     def matching(self, query: TermQuery, /, *, limit: int, columns: Sequence[str], condition: str | None = None) -> pa.Table:
-        """The ``columns``, "lex" among them, of up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
+        """The ``columns`` of up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
         checked = text_query.needs_checking(query.condition)
+        wanted = list(dict.fromkeys([*columns, "lex"])) if checked else list(columns)
         asked = limit
         while True:
             search = self.table.search(text_query.compiled(query.condition), query_type="fts")
-            search = search.select([*columns, "_score"]).limit(asked)
+            search = search.select([*wanted, "_score"]).limit(asked)
             with told(self.path, "searching by words"):
                 found = (search.where(condition, prefilter=True) if condition else search).to_arrow()
             if not checked:
