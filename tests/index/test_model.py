@@ -1,17 +1,19 @@
-"""The index against a plain dict, under any order of adding, replacing, emptying, deleting and reopening."""
+"""The index against a plain dict, under any order of adding, replacing, emptying, deleting, going back, by two handles."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ragkit import Document, Index
+from ragkit import Document, Hit, Index
 from ragkit.chunk import FixedChunker
+from ragkit.store import Column
 from ragkit.testing.embedders import HashEmbedder
 
 ids = st.sampled_from(["a", "b", "it's", "\ud800", "\x00"])
@@ -21,21 +23,36 @@ texts = st.sampled_from(
 metadata = st.sampled_from([{}, {"n": 1}, {"n": "1"}, {"n": [1]}, {"\udfff": None}])
 
 
+handles = st.sampled_from([0, 1])
+
+
 class Shelf(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.path = Path(tempfile.mkdtemp()) / "kb"
         self.model: dict[str, Document] = {}
-        self.reopen()
+        self.past: dict[int, dict[str, Document]] = {}
+        self.indexes = [self.opened(), self.opened()]
 
-    @rule()
-    def reopen(self) -> None:
-        self.index = Index(self.path, embedder=HashEmbedder(dim=16), chunker=FixedChunker(max_tokens=2))
+    def opened(self, **options: Any) -> Index:
+        return Index(self.path, embedder=HashEmbedder(dim=16), chunker=FixedChunker(max_tokens=2), **options)
 
-    @rule(batch=st.dictionaries(ids, st.tuples(texts, metadata), max_size=4), batch_chunks=st.sampled_from([1, 3, 4096]))
-    def add(self, batch: dict[str, tuple[str, dict[str, object]]], batch_chunks: int) -> None:
+    @rule(handle=handles)
+    def reopen(self, handle: int) -> None:
+        self.indexes[handle] = self.opened()
+
+    @rule(handle=handles)
+    def declare(self, handle: int) -> None:
+        self.indexes[handle] = self.opened(columns=[Column("n", int, wrong="null")])
+
+    @rule(
+        handle=handles,
+        batch=st.dictionaries(ids, st.tuples(texts, metadata), max_size=4),
+        batch_chunks=st.sampled_from([1, 3, 4096]),
+    )
+    def add(self, handle: int, batch: dict[str, tuple[str, dict[str, object]]], batch_chunks: int) -> None:
         documents = [Document(text, id=doc_id, metadata=facts) for doc_id, (text, facts) in batch.items()]
-        report = self.index.add(documents, batch_chunks=batch_chunks)
+        report = self.indexes[handle].add(documents, batch_chunks=batch_chunks)
         blank = {one.id for one in documents if not one.text.strip()}
         known = {one.id for one in documents if one.id in self.model}
         same = {one.id for one in documents if self.model.get(one.id) == one}
@@ -52,31 +69,63 @@ class Shelf(RuleBasedStateMachine):
             else:
                 self.model[one.id] = one
 
-    @rule(some=st.lists(ids, max_size=3))
-    def delete(self, some: list[str]) -> None:
-        assert self.index.delete(some) == len(set(some) & self.model.keys())
+    @rule(handle=handles, some=st.lists(ids, max_size=3))
+    def delete(self, handle: int, some: list[str]) -> None:
+        assert self.indexes[handle].delete(some) == len(set(some) & self.model.keys())
         for doc_id in some:
             self.model.pop(doc_id, None)
 
-    @rule()
-    def optimize(self) -> None:
-        self.index.optimize()
+    @rule(handle=handles)
+    def optimize(self, handle: int) -> None:
+        self.indexes[handle].optimize()
+
+    @rule(handle=handles)
+    def remember(self, handle: int) -> None:
+        self.past[self.indexes[handle].history.versions()[-1].number] = dict(self.model)
+
+    @precondition(lambda self: self.past)
+    @rule(handle=handles, which=st.integers(0, 9))
+    def look_back(self, handle: int, which: int) -> None:
+        version = sorted(self.past)[which % len(self.past)]
+        with self.indexes[handle].at(version) as old:
+            agrees(old, self.past[version])
+
+    @precondition(lambda self: self.past)
+    @rule(handle=handles, which=st.integers(0, 9))
+    def restore(self, handle: int, which: int) -> None:
+        version = sorted(self.past)[which % len(self.past)]
+        self.indexes[handle].history.restore(version)
+        self.model = dict(self.past[version])
 
     @invariant()
-    def the_index_is_the_model(self) -> None:
-        assert self.index.document_ids() == sorted(self.model)
-        for doc_id, document in self.model.items():
-            chunks = self.index.chunks_of(doc_id)
-            assert "".join(chunk.text for chunk in chunks) == document.text
-            assert all(chunk.metadata == document.metadata for chunk in chunks)
-        hits = self.index.search("one two 数据", k=100)
-        assert sum(len(hit.chunk.text) for hit in hits) == sum(len(one.text) for one in self.model.values())
-        words = {hit.chunk.doc_id for hit in self.index.search("one", k=100, mode="bm25")}
-        assert words == {one.id for one in self.model.values() if "one" in one.text}
+    def both_handles_see_the_model(self) -> None:
+        for index in self.indexes:
+            agrees(index, self.model)
 
     def teardown(self) -> None:
-        self.index.close()
+        for index in self.indexes:
+            index.close()
         shutil.rmtree(self.path.parent)
+
+
+def agrees(index: Index, model: dict[str, Document]) -> None:
+    """The index holds the documents of the model whole and once, and its searches and filters know them all."""
+    assert index.document_ids() == sorted(model)
+    for doc_id, document in model.items():
+        chunks = index.chunks_of(doc_id)
+        assert "".join(chunk.text for chunk in chunks) == document.text
+        assert all(chunk.metadata == document.metadata for chunk in chunks)
+    hits = index.search("one two 数据", k=100)
+    assert sum(len(hit.chunk.text) for hit in hits) == sum(len(one.text) for one in model.values())
+    assert documents(index.search("one", k=100, mode="bm25")) == {one.id for one in model.values() if "one" in one.text}
+    with_one = {one.id for one in model.values() if one.metadata.get("n") == 1}
+    assert documents(index.search("one", k=100, mode="dense", where={"n": 1})) == with_one
+    others = documents(index.search("one", k=100, where={"n": {"$ne": 1}}))
+    assert others == model.keys() - with_one
+
+
+def documents(hits: list[Hit]) -> set[str]:
+    return {hit.chunk.doc_id for hit in hits}
 
 
 TestShelf = Shelf.TestCase

@@ -1,7 +1,8 @@
 """Processes that add documents, for tests of kills and of writers at once.
 
-Reads one JSON order per line: {"path", "generations": [...], "documents", "batch_chunks", "kill_after", "file_limit"}. For each
-generation one child process adds that generation of every document; after ``kill_after`` seconds from the start of
+Reads one JSON order per line: {"path", "generations": [...], "documents", "batch_chunks", "kill_after", "file_limit", "delete": [...],
+"optimize"}. For each generation one child process deletes what it is told to, adds that generation of every document and, if told to,
+optimizes; after ``kill_after`` seconds from the start of
 adding all children are killed with SIGKILL. Answers with the children's exit codes (-9: killed) and their last words.
 
 LanceDB is imported before the children are forked, for its import takes longer than most tests, and first used after
@@ -53,7 +54,10 @@ def _child(order: dict[str, Any], generation: int, words: int) -> None:
         os.write(words, b"go\n")
         if order.get("file_limit"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit"], order["file_limit"]))
+        index.delete(order.get("delete", []))
         report = index.add(made, batch_chunks=order["batch_chunks"])
+        if order.get("optimize"):
+            index.optimize()
         os.write(words, f"added {report.added} replaced {report.replaced} unchanged {report.unchanged}\n".encode())
     except BaseException as error:
         os.write(words, f"{type(error).__name__}: {error}\n".encode())
