@@ -20,27 +20,25 @@ FIRST = "first"
 Floats = NDArray[np.float64]
 
 
-def place(hits: Sequence[Hit], late: Mapping[str, float], weights: Blend) -> list[Hit]:
+def place(
+    hits: Sequence[Hit], late: Mapping[str, float], weights: Blend, *, sketches: NDArray[np.float32] | None = None
+) -> list[Hit]:
     """All the hits, those with a score ``late`` (by chunk id) in their new order, the others where they were.
 
-    The blended scores are drawn from the scored hits alone, whatever order they come in. An unscored hit keeps its place, has no
-    part "rerank", and is given the score of the hit above it (below it at the top), so that scores never rise with the rank. The
-    scored hits' parts tell what each source adds; ties break by document id and start.
+    The blended scores are drawn from the scored hits alone, whatever order they come in; ``sketches``, float ``(n, d)`` in the order of
+    ``late``, tell which are alike. An unscored hit keeps its place, has no part "rerank", and is given the score of the hit above
+    it (below it at the top), so that scores never rise with the rank. The scored hits' parts tell what each source adds; ties
+    break by document id and start.
     """
     scored = sorted((hit for hit in hits if hit.chunk.id in late), key=_tie)
     if not scored:
         return list(hits)
     values = np.array([late[hit.chunk.id] for hit in scored], np.float64)
-    arms = _arms(scored)
-    both = arms.get("dense", arms.get(FIRST)), arms.get("bm25", arms.get(FIRST))
-    dense, bm25 = (np.zeros(len(scored)) if arm is None else arm for arm in both)
-    mixed = blend(values, dense=dense, bm25=bm25, weights=weights)
-    shares = (
-        {RERANK: mixed.late, FIRST: mixed.dense + mixed.bm25}
-        if FIRST in arms
-        else {RERANK: mixed.late}
-        | {name: share for name, share in (("dense", mixed.dense), ("bm25", mixed.bm25)) if name in arms}
-    )
+    if sketches is not None:
+        rows = {name: row for row, name in enumerate(late)}
+        sketches = sketches[[rows[hit.chunk.id] for hit in scored]]
+    mixed = blend(values, first=_arms(scored), sketches=sketches, weights=weights)
+    shares = {RERANK: mixed.late} | mixed.first
     own_ranks = ranks(order(values))
     best = [
         replace(scored[at], score=float(mixed.scores[at]), parts=_parts(scored[at], values[at], int(own_ranks[at]), shares, at))
@@ -54,11 +52,11 @@ def _tie(hit: Hit) -> tuple[str, int, int, str]:
 
 
 def _arms(hits: Sequence[Hit]) -> dict[str, Floats]:
-    """The first stage's scores: of the arms that scored every hit, or else the hits' own."""
+    """What each arm that scored every hit added to the first stage's score, or else the hits' own scores."""
     names = [name for name in ("dense", "bm25") if all(name in hit.parts for hit in hits)]
     if not names:
         return {FIRST: np.array([hit.score for hit in hits], np.float64)}
-    return {name: np.array([hit.parts[name].score for hit in hits], np.float64) for name in names}
+    return {name: np.array([hit.parts[name].share for hit in hits], np.float64) for name in names}
 
 
 def _parts(hit: Hit, late: float, rank: int, shares: Mapping[str, Floats], at: int) -> dict[str, Part]:

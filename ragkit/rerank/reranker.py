@@ -18,7 +18,7 @@ from ragkit.rerank.placing import place
 from ragkit.rerank.types import Compressor, QueryCode
 from ragkit.seams import TokenReader
 from ragkit.types import Hit
-from ragkit.vec.maxsim import max_sim
+from ragkit.vec.maxsim import max_sim, sketches
 
 Floats = NDArray[np.float64]
 #: Scores passages, in the order of the ids, for a question; higher is better.
@@ -147,4 +147,5 @@ class CompressedReranker:
                 stacklevel=2,
             )
         late = dict(zip(ids, self.score(query, found, ids).tolist(), strict=True)) if ids else {}
-        return place(hits, late, self.weights)
+        codes, counts, owners = found.only(ids)
+        return place(hits, late, self.weights, sketches=sketches(codes, counts, owners=owners))

@@ -16,7 +16,7 @@ from ragkit.types import Hit
 #: Scores of passages for a question, one per passage, higher is better; or by the passage's number, where some have none.
 Score = Callable[[str, Sequence[str]], "ArrayLike | Mapping[int, float]"]
 #: The reranker alone decides.
-ALONE = Blend(late=1.0, dense=0.0, bm25=0.0)
+ALONE = Blend(first=0.0, neighbours=0.0)
 
 
 class TextReranker:

@@ -64,7 +64,17 @@ class Exam:
 
 
 def make_exam(
-    name: str, passages: States, doc: Rows, questions: States, gold: Rows, held: Rows, *, logits: NDArray[np.float32], layers: int, most: int, seed: int
+    name: str,
+    passages: States,
+    doc: Rows,
+    questions: States,
+    gold: Rows,
+    held: Rows,
+    *,
+    logits: NDArray[np.float32],
+    layers: int,
+    most: int,
+    seed: int,
 ) -> Exam:
     """An exam of at most ``most`` questions about the documents ``held``."""
     full = np.diff(passages.bounds) > 0
@@ -74,9 +84,10 @@ def make_exam(
     at, edges = passages.rows(rows)
     query_at, query_edges = questions.rows(asked)
     half = passages.states.shape[1] // layers
-    dense = unit(means_of(questions.states[query_at, :half].astype(np.float32), query_edges)) @ unit(
-        means_of(passages.states[at, :half].astype(np.float32), edges)
-    ).T
+    dense = (
+        unit(means_of(questions.states[query_at, :half].astype(np.float32), query_edges))
+        @ unit(means_of(passages.states[at, :half].astype(np.float32), edges)).T
+    )
     bm25 = bm25_of(
         questions.ids[query_at],
         np.repeat(np.arange(len(asked)), np.diff(query_edges)),

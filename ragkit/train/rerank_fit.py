@@ -66,8 +66,8 @@ class Student:
         torch = self._torch
         tokens = torch.nn.functional.normalize((x @ self.documents.to(x.dtype)).float(), dim=1)
         salience = torch.nn.functional.softplus((x @ self.salience.to(x.dtype)).float() + 1.0)
-        sums = torch.zeros(n * self.settings.vectors, tokens.shape[1])
-        return sums.index_add(0, cluster, tokens * salience[:, None])
+        sums: Tensor = torch.zeros(n * self.settings.vectors, tokens.shape[1]).index_add(0, cluster, tokens * salience[:, None])
+        return sums
 
     def asked(self, x: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Query rows, not yet of length one, and gates."""
@@ -87,7 +87,8 @@ class Student:
         best = (query.bfloat16() @ hard.bfloat16().T).float().masked_fill(barred, -1.0).view(len(query), -1, kept).amax(2)
         total = torch.zeros(int(owner[-1]) + 1, best.shape[1]).index_add(0, owner, best * gates[:, None])
         weight = torch.zeros(int(owner[-1]) + 1).index_add(0, owner, gates)
-        return total / weight[:, None]
+        mean: Tensor = total / weight[:, None]
+        return mean
 
     def parameters(self, **about: Any) -> Parameters:
         """What was learned, as it will be stored."""
@@ -124,7 +125,12 @@ def fit(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     student = Student(start, settings)
-    optimiser = torch.optim.Adam(student.weights(), lr=settings.rate, betas=(0.9, 0.98))
+    # The few scalars need larger steps than the matrices.
+    optimiser = torch.optim.Adam(
+        [{"params": student.weights()[:4], "times": 1.0}, {"params": student.weights()[4:], "times": 10.0}],
+        lr=settings.rate,
+        betas=(0.9, 0.98),
+    )
     shares = np.array([lesson.weight for lesson in lessons]) / sum(lesson.weight for lesson in lessons)
     best, kept, at = -np.inf, start, 0
     for step in range(settings.steps + 1):
@@ -136,11 +142,15 @@ def fit(
         if step == settings.steps:
             break
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * min((step + 1) / 30, 0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * step / settings.steps)))
+            group["lr"] = (
+                group["times"]
+                * settings.rate
+                * min((step + 1) / 30, 0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * step / settings.steps)))
+            )
         lesson = lessons[int(rng.choice(len(lessons), p=shares))]
         loss = _loss(student, lesson.draw(rng, settings), step)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(student.weights(), _CLIP)
         optimiser.step()
         if step % 50 == 0:

@@ -108,6 +108,7 @@ class Lesson:
                 break
         return np.sort(np.concatenate(chosen))
 
+
 def bm25_of(ids: NDArray[np.int32], owner: Rows, tokens: NDArray[np.int32], number: Rows, weights: Floats) -> Floats:
     """BM25 over token ids, float32 ``(questions, passages)``; ``owner`` and ``number`` say whose each token is, ``weights`` how
     much each token id counts."""

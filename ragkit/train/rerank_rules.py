@@ -31,7 +31,8 @@ _CROP = range(3, 13)
 class Material:
     """Passages of documents, and questions with the one passage that answers each.
 
-    ``doc`` is int64 ``(passages,)``, the document a passage comes from, ``gold`` int64 ``(questions,)`` the passage.
+    ``doc`` is int64 ``(passages,)``, the document a passage comes from, ``gold`` int64 ``(questions,)`` the passage. With a teacher,
+    ``lists`` has for each question the passages it judged and its scores, with mean 0 and deviation 1.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Material:
     doc: NDArray[np.int64]
     questions: Sequence[str]
     gold: NDArray[np.int64]
+    lists: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]] = ()
 
 
 def by_rule(name: str, documents: Iterable[Document], chunker: Chunker, *, seed: int = 0) -> Material:

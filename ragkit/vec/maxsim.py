@@ -95,3 +95,22 @@ def _shapes(queries: NDArray[np.float32], codes: Bytes, counts: NDArray[np.int64
             f"queries have shape {queries.shape}; codes of {width} bytes need (tokens, at least {width * 8})."
         )
     return n, k, width * 8
+
+
+def sketches(codes: Bytes, counts: NDArray[np.int64], *, owners: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """One vector a passage, float32 ``(passages, d)``: its windows' sign vectors added up, the first ones weighing more.
+
+    Only good for telling which passages are alike; arguments as ``max_sim``.
+    """
+    n, k, bits = codes.shape[0], codes.shape[1], codes.shape[2] * 8
+    owner = np.arange(n) if owners is None else np.asarray(owners)
+    weights = np.where(np.asarray(counts)[:, None] > np.arange(k), 1 / (1 + np.arange(k) / 8), 0.0).astype(np.float32)
+    found = np.zeros((int(owner[-1]) + 1 if n else 0, bits), np.float32)
+    step = max(1, _BLOCK // max(k * bits, 1))
+    for first in range(0, n, step):
+        signs = np.unpackbits(codes[first : first + step], axis=2).astype(np.float32)
+        part = weights[first : first + step]
+        sums = 2 * np.matmul(part[:, None, :], signs)[:, 0] - part.sum(axis=1, keepdims=True)
+        np.add.at(found, owner[first : first + step], sums)
+    unit: NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return unit

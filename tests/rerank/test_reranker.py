@@ -55,7 +55,7 @@ def test_the_passage_that_answers_comes_first_and_every_share_is_told(reranker: 
 def test_neither_the_order_nor_company_changes_a_result(
     compressor: TokenCompressor, reader: HashReader, seed: int, missing: set[int]
 ) -> None:
-    reranker = CompressedReranker(compressor, reader=reader, weights=Blend(late=1.0, dense=0.4, bm25=0.3))
+    reranker = CompressedReranker(compressor, reader=reader, weights=Blend(late=1.0, first=0.6, neighbours=0.3))
     question = reranker.question(QUESTION)
     codes = reranker.read({one.chunk.id: one.chunk.text for one in HITS if int(one.chunk.id[1:]) not in missing})
     shuffled = random.Random(seed).sample(HITS, len(HITS))
@@ -165,7 +165,7 @@ def test_another_scorer_sees_the_codes(compressor: TokenCompressor, reader: Hash
         seen.append(list(ids))
         return np.arange(len(ids), 0.0, -1.0)
 
-    found = CompressedReranker(compressor, reader=reader, scorer=shortest, weights=Blend(late=1, dense=0, bm25=0))(QUESTION, HITS)
+    found = CompressedReranker(compressor, reader=reader, scorer=shortest, weights=Blend(first=0.0, neighbours=0.0))(QUESTION, HITS)
     assert [one.chunk.id for one in found] == [one.chunk.id for one in HITS]
     assert seen == [[one.chunk.id for one in HITS]]
 

@@ -1,0 +1,182 @@
+"""Train a token compressor: labelled questions, questions by rule, or a teacher's scores; kept only if documents held out gain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.errors import InvalidInputError
+from ragkit.rerank.compressor import TokenCompressor
+from ragkit.rerank.parameters import Parameters
+from ragkit.rerank.states import normalise_layers
+from ragkit.rerank.untrained import assemble, gate_logits, principal_axes
+from ragkit.seams import TokenReader, TokenStates
+from ragkit.train.judge import Interval, by_documents, surely
+from ragkit.train.rerank_exam import Exam, make_exam
+from ragkit.train.rerank_fit import FitSettings, fit
+from ragkit.train.rerank_lessons import Lesson, Rows, States
+from ragkit.train.rerank_rules import Material
+from ragkit.train.rerank_states import read_states
+
+#: Passages whose second moments give the principal axes.
+_SAMPLE = 2000
+#: Questions of each material that training is steered by, and that it is judged by at the end.
+_WATCHED = 120
+_JUDGED = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RerankReport:
+    """What training found. ``parameters`` are the trained ones where ``won``, else the untrained ones.
+
+    ``gains`` holds for each material the difference in nDCG@10 of trained and untrained parameters on test documents, both
+    together with the arms; ``over_arms`` that of the parameters and the arms alone. ``seconds`` is the processor's time.
+    """
+
+    parameters: Parameters
+    untrained: Parameters
+    steps: int
+    won: bool
+    gains: Mapping[str, Interval]
+    over_arms: Mapping[str, Interval]
+    seconds: float
+
+
+def train_reranker(
+    materials: Sequence[tuple[Material, float]],
+    *,
+    reader: TokenReader,
+    folder: Path,
+    layers: tuple[int, ...],
+    bits: int = 128,
+    settings: FitSettings | None = None,
+    name: str = "trained",
+    about: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> RerankReport:
+    """Train on ``materials``, each with how often it is drawn; token states are read once and kept in ``folder``.
+
+    A tenth of each material's documents steers the training, another tenth judges it, the rest is learned from. The start is
+    untrained: principal axes and token frequencies of the materials. Everything random comes from ``settings.seed``. Raises
+    InvalidInputError where a material has fewer than three documents, or no question within one window.
+    """
+    chosen = settings or FitSettings()
+    begun = time.process_time()
+    read: list[tuple[Material, float, States, States]] = []
+    for material, weight in materials:
+        say(f"Reading {material.name}: {len(material.passages)} passages, {len(material.questions)} questions")
+        passages = read_states(reader, material.passages, layers=layers, kind="passage", folder=folder)
+        questions = read_states(reader, material.questions, layers=layers, kind="query", folder=folder)
+        read.append((material, weight, passages, questions))
+    start = _start([passages for _, _, passages, _ in read], reader.card.weights, layers, bits)
+    lessons: list[Lesson] = []
+    watched: list[Exam] = []
+    judged: list[Exam] = []
+    for number, (material, weight, passages, questions) in enumerate(read):
+        steering, testing = _held(material, chosen.seed + number)
+        for held, exams, most in ((steering, watched, _WATCHED), (testing, judged, _JUDGED)):
+            exams.append(
+                make_exam(
+                    material.name,
+                    passages,
+                    material.doc,
+                    questions,
+                    material.gold,
+                    held,
+                    logits=start.logits,
+                    layers=len(layers),
+                    most=most,
+                    seed=chosen.seed,
+                )
+            )
+        say(f"Merging the tokens of {material.name}")
+        lessons.append(_lesson(material, weight, passages, questions, np.concatenate([steering, testing]), start, chosen))
+
+    def judge(parameters: Parameters) -> float:
+        return float(np.mean([exam.gains(parameters, vectors=chosen.vectors).mean() for exam in watched]))
+
+    trained, steps = fit(start, lessons, chosen, judge=judge, say=say)
+    before = [exam.gains(start, vectors=chosen.vectors) for exam in judged]
+    after = [exam.gains(trained, vectors=chosen.vectors) for exam in judged]
+    won = steps > 0 and surely(np.concatenate(after), np.concatenate(before))
+    kept, best = (trained, after) if won else (start, before)
+    gains = {exam.name: by_documents(x - y, exam.home) for exam, x, y in zip(judged, after, before, strict=True)}
+    arms = {exam.name: by_documents(x - exam.gains(None), exam.home) for exam, x in zip(judged, best, strict=True)}
+    told = dict(about or {}) | {
+        "seed": chosen.seed,
+        "steps": steps,
+        "materials": {m.name: len(m.questions) for m, _ in materials},
+    }
+    return RerankReport(
+        parameters=replace(kept, name=name if won else "untrained", about=told),
+        untrained=start,
+        steps=steps,
+        won=won,
+        gains=gains,
+        over_arms=arms,
+        seconds=time.process_time() - begun,
+    )
+
+
+def _start(read: Sequence[States], model: str, layers: tuple[int, ...], bits: int) -> Parameters:
+    """Untrained parameters from states that are read already."""
+    moments: NDArray[np.float64] | None = None
+    counts = np.zeros(1 + max(int(states.ids.max()) for states in read), np.int64)
+    texts = 0
+    for states in read:
+        full = np.flatnonzero(np.diff(states.bounds))
+        texts += len(full)
+        for row in full.tolist():
+            np.add.at(counts, np.unique(states.ids[states.bounds[row] : states.bounds[row + 1]]), 1)
+        for row in np.sort(np.random.default_rng(0).permutation(full)[: _SAMPLE // len(read)]).tolist():
+            part = states.states[states.bounds[row] : states.bounds[row + 1]].astype(np.float32)
+            x = normalise_layers(part, len(layers)).astype(np.float64)
+            moments = x.T @ x if moments is None else moments + x.T @ x
+    assert moments is not None
+    return assemble(
+        principal_axes(moments, len(layers), bits), gate_logits(counts, texts), name="untrained", model=model, layers=layers
+    )
+
+
+def _held(material: Material, seed: int) -> tuple[Rows, Rows]:
+    documents = np.unique(material.doc[material.gold])
+    if len(documents) < 3:
+        raise InvalidInputError(
+            f"The questions of {material.name!r} are about {len(documents)} documents; at least 3 are needed: to learn from, to steer by, to judge."
+        )
+    mixed = np.random.default_rng(seed).permutation(documents)
+    tenth = max(1, len(mixed) // 10)
+    return mixed[:tenth], mixed[tenth : 2 * tenth]
+
+
+def _lesson(
+    material: Material, weight: float, passages: States, questions: States, held: Rows, start: Parameters, settings: FitSettings
+) -> Lesson:
+    """What may be learned from: neither passages nor questions of documents held out."""
+    free = ~np.isin(material.doc, held) & (np.diff(passages.bounds) > 0)
+    compressor = TokenCompressor(start, vectors=settings.vectors)
+    cluster = np.zeros(len(passages.ids), np.int16)
+    places = np.arange(int(np.diff(passages.bounds).max()))
+    for row in np.flatnonzero(free).tolist():
+        first, last = int(passages.bounds[row]), int(passages.bounds[row + 1])
+        at = places[: last - first]
+        part = TokenStates(passages.ids[first:last], at, at, passages.states[first:last].astype(np.float32))
+        cluster[first:last] = compressor.compress(part).members
+    asked = free[material.gold] & (np.diff(questions.bounds) > 0)
+    return Lesson(
+        name=material.name,
+        weight=weight,
+        passages=passages,
+        cluster=cluster,
+        doc=np.where(free, material.doc, -1),
+        questions=questions,
+        gold=np.where(asked, material.gold, -1),
+        logits=start.logits,
+        layers=len(start.layers),
+    )
