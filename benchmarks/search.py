@@ -1,10 +1,11 @@
-"""Speed and exactness of search on synthetic chunks: ragkit beside LanceDB by hand, rank-bm25, bm25s and numpy.
+"""Speed and recall of search on synthetic chunks of 384 dimensions: ragkit beside LanceDB by hand and in-memory peers.
 
-    python benchmarks/search.py [--size 10000] [--questions 50] [--json FILE]
+    python benchmarks/search.py [--sizes 10000 100000 1000000] [--questions 50] [--json FILE] [--plot FILE]
 
-Times are medians of single questions in milliseconds, without embedding; ratios are to LanceDB asked by hand for the same
-number of candidates from the same table. BM25 agreement is the share of questions whose ten best are those of an exact scan
-by rank-bm25. bm25s is left out where it is not installed.
+Times are milliseconds a question without embedding, wall median and processor mean, contenders taking turns in one process. Ratios are to
+LanceDB asked by hand, with the same settings of its index, for the same number of candidates with id, text, vector and tokens. Recall is
+the share of the ten nearest by a scan. A million chunks need about 8 GB of memory and a quarter of an hour on two cores. Peers that
+are not installed are left out.
 """
 
 from __future__ import annotations
@@ -15,130 +16,126 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
-from rank_bm25 import BM25Okapi
+import search_plot
+from search_corpus import Corpus, Questions, ask, make, stored
+from search_peers import K, contenders
 
-from ragkit import Document, Index
+from ragkit import Index
 from ragkit.evaluate.report import markdown
-from ragkit.lexical import Analyzer
 from ragkit.retrieve import DEFAULT_FETCH_K
-from ragkit.testing.embedders import HashEmbedder
+from ragkit.store import Tuning
 
-DIM, WORDS, VOCABULARY = 384, 60, 30_000
-
-
-class ClusteredEmbedder(HashEmbedder):
-    """Vectors around 500 centres, drawn from the text's first word: neither isotropic nor costly."""
-
-    def __init__(self) -> None:
-        super().__init__(dim=DIM, name="clustered")
-        self._centres = np.random.default_rng(1).standard_normal((500, DIM)).astype(np.float32)
-
-    def _embed(self, *weighted: tuple[str, float]) -> np.ndarray:
-        self.calls += 1
-        number = int(weighted[0][0].split()[0].removeprefix("id"))
-        vector = self._centres[number % 500] + np.random.default_rng(number).standard_normal(DIM).astype(np.float32)
-        return vector / np.linalg.norm(vector)
+_COLUMNS = ["id", "doc_id", "text", "vector", "lex"]
 
 
-def documents(size: int) -> list[Document]:
-    random = np.random.default_rng(0)
-    words = random.zipf(1.2, (size, WORDS)) % VOCABULARY
-    return [Document(f"id{place} " + " ".join(f"w{word}" for word in row), id=str(place)) for place, row in enumerate(words)]
+def by_hand(index: Index, questions: Questions, tuning: Tuning) -> dict[str, Callable[[int], Any]]:
+    """The same searches through LanceDB itself."""
+    table = lancedb.connect(index.path).open_table("chunks")
+
+    def dense(n: int) -> Any:
+        query = table.search(questions.vectors[n], vector_column_name="vector").distance_type("cosine")
+        if tuning.index:
+            query = query.nprobes(tuning.nprobes).refine_factor(tuning.refine)
+        return query.select([*_COLUMNS, "_distance"]).limit(DEFAULT_FETCH_K).to_arrow()
+
+    def words(n: int) -> Any:
+        query = table.search(" ".join(questions.tokens[n]), query_type="fts", fts_columns="lex")
+        return query.select([*_COLUMNS, "_score"]).limit(DEFAULT_FETCH_K).to_arrow()
+
+    return {
+        "dense, LanceDB by hand": dense,
+        "bm25, LanceDB by hand": words,
+        "hybrid, LanceDB by hand": lambda n: (dense(n), words(n)),
+    }
 
 
-def questions(count: int, size: int) -> list[str]:
-    random = np.random.default_rng(2)
-    words = random.zipf(1.2, (count, 6)) % VOCABULARY
-    return [f"id{random.integers(size)} " + " ".join(f"w{word}" for word in row) for row in words]
+def measure(runs: dict[str, Callable[[int], Any]], count: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Wall median and processor mean in milliseconds; every contender answers a question before the next is asked."""
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    processor = dict.fromkeys(runs, 0.0)
+    for run in runs.values():
+        run(0)
+    for n in range(count):
+        for name, run in runs.items():
+            used, begun = time.process_time(), time.perf_counter()
+            run(n)
+            wall[name].append((time.perf_counter() - begun) * 1000)
+            processor[name] += (time.process_time() - used) * 1000 / count
+    return {name: statistics.median(times) for name, times in wall.items()}, processor
 
 
-def median_ms(run: Callable[[str], object], asked: Sequence[str]) -> float:
-    run(asked[0])
-    times = []
-    for question in asked:
+def recalls(runs: dict[str, Callable[[int], Any]], corpus: Corpus, questions: Questions) -> dict[str, float]:
+    """Of dense contenders: the share of the ten nearest chunks by a scan that they return."""
+    names = [name for name in runs if name.startswith("dense") and "by hand" not in name]
+    shares: dict[str, list[float]] = {name: [] for name in names}
+    for n, vector in enumerate(questions.vectors):
+        best = set(np.argpartition(corpus.vectors @ vector, -K)[-K:].tolist())
+        for name in names:
+            found = runs[name](n)
+            places = {int(hit.chunk.doc_id) for hit in found} if name == "dense" else set(found)
+            shares[name].append(len(best & places) / K)
+    return {name: statistics.fmean(values) for name, values in shares.items()}
+
+
+def one_size(size: int, count: int) -> dict[str, Any]:
+    corpus = make(size)
+    questions = ask(corpus, count)
+    with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        run(question)
-        times.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(times)
+        index = stored(corpus, questions, Path(folder) / "db")
+        built = time.perf_counter() - begun
+        tuning = index.tune(queries=50)
+        print(f"{size:,} chunks stored and indexed in {built:.1f} s; {tuning}", file=sys.stderr)
+        runs: dict[str, Callable[[int], Any]] = {
+            mode: lambda n, mode=mode: index.search(questions.texts[n], mode=mode, k=K) for mode in ("dense", "bm25", "hybrid")
+        }
+        runs |= by_hand(index, questions, tuning) | contenders(corpus, questions)
+        wall, processor = measure(runs, count)
+        for mode in ("dense", "bm25", "hybrid"):
+            many_wall, many_processor = measure(
+                {"many": lambda _, mode=mode: index.search_many(questions.texts, mode=mode, k=K)}, 3
+            )
+            name = f"{mode}, search_many (each)"
+            wall[name], processor[name] = many_wall["many"] / count, many_processor["many"] / count
+        recall = recalls(runs, corpus, questions)
+        index.close()
+    return {"size": size, "ms": wall, "cpu_ms": processor, "recall": recall, "index": tuning.index, "seconds_to_store": built}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=10_000, help="chunks")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="chunks")
     parser.add_argument("--questions", type=int, default=50)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="a PNG, and a page of HTML beside it")
     given = parser.parse_args()
-    corpus, asked = documents(given.size), questions(given.questions, given.size)
-    analyzer, embedder = Analyzer(), ClusteredEmbedder()
-    tokens = [analyzer.tokens(document.text) for document in corpus]
-    vectors = {question: embedder.embed_query(question) for question in asked}
-    with tempfile.TemporaryDirectory() as folder:
-        index = Index(Path(folder) / "db", embedder=embedder, analyzer=analyzer)
-        begun = time.perf_counter()
-        index.add(corpus)
-        index.optimize()
-        print(f"indexed {given.size} chunks in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
-        database = lancedb.connect(index.path)
-        table = database.open_table("chunks")
-        wanted = ["id", "doc_id", "text", "vector", "lex"]
-
-        def by_hand_dense(question: str) -> object:
-            query = table.search(vectors[question], vector_column_name="vector").distance_type("cosine")
-            return query.select([*wanted, "_distance"]).limit(DEFAULT_FETCH_K).to_arrow()
-
-        def by_hand_words(question: str) -> object:
-            words = " ".join(analyzer.tokens(question))
-            return (
-                table.search(words, query_type="fts", fts_columns="lex")
-                .select([*wanted, "_score"])
-                .limit(DEFAULT_FETCH_K)
-                .to_arrow()
+    results = [one_size(size, given.questions) for size in given.sizes]
+    for one in results:
+        rows = []
+        for name, ms in sorted(one["ms"].items()):
+            hand = f"{name.split(',')[0]}, LanceDB by hand"
+            share = one["recall"].get(name)
+            ratios = (ms / one["ms"][hand], one["cpu_ms"][name] / one["cpu_ms"][hand])
+            rows.append(
+                [
+                    name,
+                    f"{ms:.2f}",
+                    f"{one['cpu_ms'][name]:.2f}",
+                    *(f"{ratio:.2f}" for ratio in ratios),
+                    f"{share:.3f}" if share else "",
+                ]
             )
-
-        exact = BM25Okapi(tokens, k1=1.2)
-        matrix = np.stack([embedder.embed_query(document.text) for document in corpus])
-        scan = asked[: max(5, min(len(asked), 200_000 // given.size))]
-        times = {
-            "dense": median_ms(lambda question: index.search(question, mode="dense"), asked),
-            "dense, LanceDB by hand": median_ms(by_hand_dense, asked),
-            "dense, numpy in memory": median_ms(lambda question: np.argpartition(matrix @ vectors[question], -10)[-10:], asked),
-            "bm25": median_ms(lambda question: index.search(question, mode="bm25"), asked),
-            "bm25, LanceDB by hand": median_ms(by_hand_words, asked),
-            "bm25, rank-bm25 scan": median_ms(lambda question: exact.get_scores(analyzer.tokens(question)), scan),
-            "hybrid": median_ms(lambda question: index.search(question), asked),
-            "hybrid, LanceDB by hand": median_ms(lambda question: (by_hand_dense(question), by_hand_words(question)), asked),
-        }
-        begun = time.perf_counter()
-        index.search_many(asked)
-        times["hybrid, search_many (each)"] = (time.perf_counter() - begun) * 1000 / len(asked)
-        if find_spec("bm25s"):
-            import bm25s
-
-            peer = bm25s.BM25(k1=1.2, b=0.75)
-            peer.index(tokens, show_progress=False)
-            times["bm25, bm25s in memory"] = median_ms(
-                lambda question: peer.retrieve([analyzer.tokens(question)], k=10, show_progress=False), asked
-            )
-        agree = 0
-        for question in scan:
-            scores = exact.get_scores(analyzer.tokens(question))
-            found = index.search(question, mode="bm25", k=10)
-            best = np.sort(scores)[::-1][: len(found)]
-            agree += bool(np.allclose([hit.score for hit in found], best, atol=1e-9))
-        index.close()
-    rows = [
-        [name, f"{taken:.2f}", f"{taken / times[name.split(',')[0] + ', LanceDB by hand']:.2f}"] for name, taken in times.items()
-    ]
-    print(markdown([f"{given.size} chunks", "ms", "to LanceDB by hand"], rows))
-    print(f"\nBM25: the ten best are those of an exact scan for {agree} of {len(scan)} questions.")
+        print(markdown([f"{one['size']:,} chunks", "ms", "processor ms", "to by hand", "processor", "recall@10"], rows), "\n")
     if given.json:
-        given.json.write_text(json.dumps({"size": given.size, "ms": times, "agree": agree, "of": len(scan)}, indent=1))
+        given.json.write_text(json.dumps(results, indent=1))
+    if given.plot:
+        search_plot.write(results, given.plot)
     return 0
 
 
