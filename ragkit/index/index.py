@@ -31,9 +31,11 @@ from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
 from ragkit.seams import Chunker, Embedder, Vectors
 from ragkit.store import AS_TUNED, ChunkStore, Column, Header, Nearness, Tuning, declare, declared
+from ragkit.store.coded import drift, drop_codes, stored_codec, use_codec
 from ragkit.store.versions import number_of
 from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, Document, Hit, ModelCard
+from ragkit.vec.codecs import Codec, Drift
 
 Where = Mapping[str, Any]
 
@@ -50,6 +52,9 @@ class Index:
     that ships with ragkit where it was trained for this model ("auto"), or none; ``codes`` fills, drops and counts them.
     ``columns`` declares metadata keys of one type, ``{"year": int, "tags": list[str], "published": datetime}``, which makes filters
     on them typed and fast; on a database that has documents they are filled from what is stored, and that may take a moment.
+
+    ``codec``, such as "rotated+int4", stores a code beside every vector and finds dense candidates by a scan of the codes in memory;
+    docs/codecs.md tells what each keeps. Other processes on this path need not use it.
 
     Safe for several threads, and for several processes on one path (start them with "spawn").
 
@@ -69,6 +74,7 @@ class Index:
         bm25: Bm25 = DEFAULT_BM25,
         compressor: Compressor | Literal["auto"] | None = "auto",
         columns: Mapping[str, Any] | Iterable[Column] | None = None,
+        codec: str | Codec | None = None,
         create: bool = True,
     ) -> None:
         self.path = Path(path)
@@ -93,6 +99,8 @@ class Index:
         self.analyzer = Analyzer.from_recipe(stored.analyzer)
         if typed:
             declare(self._store, typed)
+        if codec is not None:
+            use_codec(self._store, codec)
 
     def _new_header(self, analyzer: Analyzer) -> Header:
         from ragkit import __version__
@@ -283,6 +291,15 @@ class Index:
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
         return self._store.document_ids()
+
+    def codec_drift(self) -> Drift | None:
+        """Whether the newest chunks still suit the codec whose codes are stored, and what to do; None without codes."""
+        codec = stored_codec(self._store)
+        return None if codec is None else drift(self._store, codec)
+
+    def drop_codes(self) -> bool:
+        """Drop the codes beside the vectors; True when there were some. Open the index with another ``codec`` to fit a new one."""
+        return drop_codes(self._store)
 
     def stats(self) -> IndexStats:
         """Counts and settings of the newest version."""

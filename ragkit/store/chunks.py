@@ -18,6 +18,7 @@ from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, Stor
 from ragkit.seams import Vectors
 from ragkit.store import database, vector_index
 from ragkit.store.arms import SnapshotArms, Where
+from ragkit.store.coded import encode
 from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
@@ -32,6 +33,7 @@ from ragkit.store.tuning import tune as measure
 from ragkit.store.versions import keep_for
 from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, TermStats
+from ragkit.vec.codecs import Codec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +58,7 @@ class ChunkStore:
         self._at = at
         self._table = table
         self._lock = Lock()
+        self._codec: Codec | None = None
         self._snapshot: Snapshot | None = None
         self._reading: Any = None
 
@@ -217,8 +220,13 @@ class ChunkStore:
                     self._reading = database.connect(self.path)
                 table, header = database.open_table(self._reading, self.path, version=version)
                 self._same_model(header)
-                self._snapshot = Snapshot(self.path, table, self.header, self._snapshot)
+                self._snapshot = Snapshot(self.path, table, self.header, self._snapshot, codec=self._codec)
             return self._snapshot
+
+    def use(self, codec: Codec | None) -> None:
+        """Search by the codes of ``codec`` from now on; None for the vectors themselves. ``coded.use_codec`` checks and writes them."""
+        with self._lock:
+            self._codec, self._snapshot = codec, None
 
     def on_snapshot(self, ask: Callable[[Snapshot], _T]) -> _T:
         """What ``ask`` finds in the newest version."""
@@ -347,6 +355,8 @@ class ChunkStore:
             )
         except StoreCorruptError:
             self.write("rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True))
+        if self._codec is not None:
+            encode(self, self._codec)
         self._index_vectors()
 
     def _index_vectors(self) -> None:

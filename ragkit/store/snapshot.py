@@ -13,6 +13,7 @@ import numpy as np
 from ragkit.errors import InvalidInputError, StoreError
 from ragkit.seams import Vectors
 from ragkit.store import text_query
+from ragkit.store.coded import CodedRows
 from ragkit.store.failures import told
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
 from ragkit.store.schema import Header
@@ -20,6 +21,7 @@ from ragkit.store.terms import Addresses, Counted, addresses, count
 from ragkit.store.vector_index import guess, vector_index
 from ragkit.text.term_query import TermQuery
 from ragkit.types import TermStats
+from ragkit.vec.codecs import Codec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +37,13 @@ class Snapshot:
     Statistics of the snapshot ``before`` spare it reading rows that both have.
     """
 
-    def __init__(self, path: Path, table: Any, header: Header, before: Snapshot | None = None) -> None:
-        self.path, self.table, self.header = path, table, header
+    def __init__(
+        self, path: Path, table: Any, header: Header, before: Snapshot | None = None, *, codec: Codec | None = None
+    ) -> None:
+        self.path, self.table, self.header, self.codec = path, table, header, codec
         self.version = int(table.version)
         self._lock = Lock()
+        self._coded: CodedRows | None = None
         self._counted: Counted | None = None
         self._before = before.counted_so_far() if before is not None else None
 
@@ -102,6 +107,10 @@ class Snapshot:
             )
         if not len(queries):
             return []
+        if self.codec is not None and not nearness.exact:
+            with self._lock:
+                self._coded = self._coded or CodedRows(self, self.codec)
+            return self._coded.nearest(queries, limit=limit, columns=columns, condition=condition)
         exact = nearness.exact or not self.indexed or self._few(condition)
         found = self._ask(queries, limit, columns, condition, nearness, exact)
         if not exact:
