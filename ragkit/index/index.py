@@ -288,6 +288,15 @@ class Index:
         """The characters of each of these documents, up to the end of the last chunk; unknown ids are left out."""
         return self._store.lengths(_ids(doc_ids))
 
+    @property
+    def version(self) -> int:
+        """The number of the newest commit, whoever made it; cheap enough to be asked before every answer."""
+        return self._store.version
+
+    def digests(self, ids: Sequence[str], /) -> dict[str, str]:
+        """The digests of these documents as stored now, as in ``Hit.document``; unknown ids are left out."""
+        return self._store.digests(ids)
+
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
         return self._store.document_ids()

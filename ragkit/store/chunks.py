@@ -23,6 +23,7 @@ from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
+from ragkit.store.newest import Newest
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
@@ -56,6 +57,7 @@ class ChunkStore:
         self.path = Path(path)
         self.header = header
         self._at = at
+        self._newest = Newest(self.path / database.FOLDER)
         self._table = table
         self._lock = Lock()
         self._codec: Codec | None = None
@@ -260,7 +262,9 @@ class ChunkStore:
 
     @property
     def version(self) -> int:
-        """The number of the newest commit."""
+        """The number of the newest commit, or of the one this store was opened at; microseconds where nothing was committed."""
+        if self._at is None and self._table is not None:
+            return self._newest.version()
         return int(self.read("reading the version", lambda table: table.version))
 
     @property

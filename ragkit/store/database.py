@@ -12,6 +12,7 @@ from ragkit.store.failures import told, translate
 from ragkit.store.schema import Header, make_schema, read_header
 
 _TABLE = "chunks"
+FOLDER = f"{_TABLE}.lance"
 
 
 def connect(path: Path) -> Any:
