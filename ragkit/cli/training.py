@@ -10,6 +10,7 @@ import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
 from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.training_rerank import rerank
 from ragkit.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -145,3 +146,8 @@ def _show(report: ContextReport) -> None:
         f"{report.questions} questions ({report.labels}) on {report.documents} documents in {report.chunks} chunks, {report.folds} "
         f"rounds, {report.seconds:.0f} seconds. Shares: {shares}; whitening {report.whitening:g}; {report.steps} steps."
     )
+
+
+train.command(
+    epilog="Example: ragkit train rerank docs --out rerank.safetensors. Exit code 1 when the untrained form is kept.",
+)(rerank)

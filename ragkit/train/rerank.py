@@ -47,6 +47,24 @@ class RerankReport:
     over_arms: Mapping[str, Interval]
     seconds: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a JSON-ready dict."""
+        return {
+            "name": self.parameters.name,
+            "digest": self.parameters.digest,
+            "steps": self.steps,
+            "won": self.won,
+            "gains": {name: one._asdict() for name, one in self.gains.items()},
+            "over_arms": {name: one._asdict() for name, one in self.over_arms.items()},
+            "about": dict(self.parameters.about),
+            "seconds": self.seconds,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters, and beside them a card for people: ``<name>.md``."""
+        self.parameters.save(path)
+        Path(path).with_suffix(".md").write_text(_card(self), encoding="utf-8")
+
 
 def train_reranker(
     materials: Sequence[tuple[Material, float]],
@@ -179,4 +197,35 @@ def _lesson(
         gold=np.where(asked, material.gold, -1),
         logits=start.logits,
         layers=len(start.layers),
+        lists=material.lists,
     )
+
+
+def _card(report: RerankReport) -> str:
+    """What someone should know before using the parameters, as Markdown."""
+    about = report.parameters.about
+    lines = [
+        f"# {report.parameters.name}",
+        "",
+        (
+            f"Parameters of a token compressor: layers {list(report.parameters.layers)} of the model whose weights have the digest "
+            f"`{report.parameters.model}`; {report.parameters.bits} bits a vector. Digest `{report.parameters.digest}`."
+        ),
+        "",
+        (
+            f"Learned from: {', '.join(f'{name} ({n} questions)' for name, n in about['materials'].items())}. Seed {about['seed']}, "
+            f"{report.steps} steps{'' if report.won else ' (untrained: training did not win)'}."
+        ),
+        f"Licences of what it learned from: {about.get('licence') or 'not told'}.",
+        "",
+        "nDCG@10 on documents held out, in points; both columns together with the first stage:",
+        "",
+        "| kind | questions | trained less untrained (95 %) | with less without reranking (95 %) |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, gain in report.gains.items():
+        cells = [
+            f"{100 * one.mean:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})" for one in (gain, report.over_arms[name])
+        ]
+        lines.append(f"| {name} | {gain.n} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines) + "\n"

@@ -11,10 +11,12 @@ from ragkit.rerank.blend import blend
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.parameters import Parameters
 from ragkit.rerank.states import softplus, unit
+from ragkit.retrieve import DEFAULT_FUSION
+from ragkit.retrieve.fusion import Scored
 from ragkit.seams import TokenStates
 from ragkit.train.rerank_lessons import Rows, States, bm25_of, means_of
 from ragkit.vec import top_k
-from ragkit.vec.maxsim import max_sim
+from ragkit.vec.maxsim import max_sim, sketches
 
 Floats = NDArray[np.float64]
 _CANDIDATES = 50
@@ -42,11 +44,15 @@ class Exam:
         for at, question in enumerate(self.asked.tolist()):
             dense, bm25 = self.dense[at].astype(np.float64), self.bm25[at].astype(np.float64)
             near = np.union1d(top_k(dense, _CANDIDATES), top_k(bm25, _CANDIDATES))
-            late = np.zeros(len(near))
+            unranked = np.zeros(len(near), np.int64)
+            scored = Scored(dense[near], unranked, bm25[near], unranked, self.rows[near])
+            shares = DEFAULT_FUSION.fit(scored)(scored)
+            scores = shares.dense + shares.bm25
             if compressor is not None:
                 query = compressor.query(_states(self.questions, question))
                 late = max_sim(query.vectors, query.gates, codes[near], counts[near])
-            scores = blend(late, dense=dense[near], bm25=bm25[near]).scores
+                likes = sketches(codes[near], counts[near])
+                scores = blend(late, first={"dense": shares.dense, "bm25": shares.bm25}, sketches=likes).scores
             place = np.flatnonzero(near == self.gold[at])
             if len(place):
                 rank = int((scores > scores[place[0]]).sum())

@@ -8,12 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragkit.errors import MissingDependencyError
-from ragkit.rerank.merging import ward
 from ragkit.rerank.parameters import Parameters
-from ragkit.rerank.states import normalise_layers, unit
 from ragkit.train.rerank_lessons import Lesson
 
 if TYPE_CHECKING:
@@ -187,6 +184,10 @@ def _loss(student: Student, batch: Any, step: int) -> Tensor:
         scores = scale * student.scores(rows, gates, owner, means, empty, bits=width, kept=kept)
         if step % 2 == 0:
             scores = scores + student.mixing[1] * arms[0] + student.mixing[2] * arms[1]
+        if batch.target is not None:
+            target = torch.from_numpy(batch.target)
+            loss = loss - share * (target * torch.log_softmax(scores.masked_fill(target == 0, -1e4), dim=1)).sum(1).mean()
+            continue
         loss = loss + share * torch.nn.functional.cross_entropy(scores, gold)
         if settings.teach and step % 3 == 0:
             target = torch.log_softmax(_teacher(x, q, logits, owner, batch), dim=1)
@@ -210,9 +211,3 @@ def _teacher(x: Tensor, q: Tensor, logits: Tensor, owner: Tensor, batch: Any) ->
         total = torch.zeros(int(owner[-1]) + 1, best.shape[1]).index_add(0, owner, best * gates[:, None])
         weight = torch.zeros(int(owner[-1]) + 1).index_add(0, owner, gates)
         return 40.0 * total / weight[:, None] + 0.2 * torch.from_numpy(batch.bm25)
-
-
-def clusters(tokens: NDArray[np.float32], start: Parameters, k: int) -> NDArray[np.int64]:
-    """The cluster of each token of one passage, the heaviest first, as the compressor would merge and order them."""
-    x = normalise_layers(tokens, len(start.layers))
-    return ward(unit(x @ start.documents), k)

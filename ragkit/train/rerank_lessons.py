@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +50,7 @@ class Batch(NamedTuple):
     dense: Floats
     bm25: Floats
     layers: int
+    target: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,12 +67,37 @@ class Lesson:
     gold: Rows
     logits: Floats
     layers: int
+    lists: Sequence[tuple[Rows, Floats]] = ()
 
     def draw(self, rng: np.random.Generator, settings: FitSettings) -> Batch:
-        """Passages of a few documents by lot, and questions they answer."""
+        """Passages of a few documents by lot, and questions they answer; with a teacher, questions by lot and what it judged."""
+        if self.lists:
+            return self._batch(*self._judged(rng, settings), settings)
         chosen = self._passages(rng, settings.groups, settings.per_group)
         about = np.flatnonzero(np.isin(self.gold, chosen))
-        about = np.sort(rng.permutation(about)[: settings.questions])
+        return self._batch(chosen, np.sort(rng.permutation(about)[: settings.questions]), None, settings)
+
+    def _judged(self, rng: np.random.Generator, settings: FitSettings) -> tuple[Rows, Rows, Floats]:
+        """Passages, questions, and the teacher's opinion as a distribution over each question's own list."""
+        room = settings.groups * settings.per_group
+        about: list[int] = []
+        chosen: set[int] = set()
+        for question in rng.permutation(np.flatnonzero(self.gold >= 0))[: settings.questions].tolist():
+            wanted = chosen | {row for row in self.lists[question][0].tolist() if self.doc[row] >= 0}
+            if about and len(wanted) > room:
+                break
+            chosen = wanted
+            about.append(question)
+        places = np.array(sorted(chosen), np.int64)
+        target = np.zeros((len(about), len(places)), np.float32)
+        for at, question in enumerate(sorted(about)):
+            rows, scores = self.lists[question]
+            seen = np.isin(rows, places)
+            weights = np.exp(scores[seen] - scores[seen].max())
+            target[at, np.searchsorted(places, rows[seen])] = weights / weights.sum()
+        return places, np.array(sorted(about), np.int64), target
+
+    def _batch(self, chosen: Rows, about: Rows, target: Floats | None, settings: FitSettings) -> Batch:
         rows, bounds = self.passages.rows(chosen)
         asked, edges = self.questions.rows(about)
         tokens = normalise_layers(self.passages.states[rows].astype(np.float32), self.layers)
@@ -92,6 +119,7 @@ class Lesson:
             dense=dense,
             bm25=bm25_of(ids, owner, self.passages.ids[rows], number, softplus(self.logits)),
             layers=self.layers,
+            target=target,
         )
 
     def _passages(self, rng: np.random.Generator, groups: int, per_group: int) -> Rows:

@@ -174,7 +174,8 @@ def package_descriptions(*, shortest: int = 1500, longest: int = 40_000) -> list
     """What the installed packages say about themselves, each text once; another environment gives other texts."""
     found: dict[str, Document] = {}
     for distribution in sorted(metadata.distributions(), key=lambda one: (one.name or "").lower()):
-        text = str(distribution.metadata.get_payload() or distribution.metadata.get("Description") or "")[:longest]
+        told: Any = distribution.metadata
+        text = str(told.get_payload() or told.get("Description") or "")[:longest]
         if len(text) >= shortest and text not in found:
             found[text] = Document(text, id=f"{distribution.name} {len(found)}")
     return list(found.values())
