@@ -220,7 +220,9 @@ class Vault:
             self.evicted += len(gone)
 
     def close(self) -> None:
-        """Write what waits, end the threads, let go of the table."""
+        """Write what waits, end the threads, let go of the table; once."""
+        if self.log.closed:
+            return
         self.flush()
         self._keeper.shutdown()
         self._writer.shutdown()

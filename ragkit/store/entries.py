@@ -99,6 +99,7 @@ class EntryLog:
 
     def changed(self) -> bool:
         """True when somebody has committed something since ``unread`` was last called. Costs microseconds."""
+        self._open()
         return self._newest.version() != self._version
 
     def unread(self) -> tuple[list[LogRow], bool]:
@@ -189,6 +190,11 @@ class EntryLog:
         with told(self.path, "reading statistics", remedy=_REMEDY):
             return int(self._open().stats()["fragment_stats"]["num_fragments"])
 
+    @property
+    def closed(self) -> bool:
+        """True after ``close``."""
+        return self._table is None
+
     def close(self) -> None:
         """Let go of the table."""
         self._table = None
@@ -219,9 +225,7 @@ def _among(numbers: Iterable[int]) -> str:
 def _schema(card: ModelCard | None) -> pa.Schema:
     import pyarrow as pa
 
-    from ragkit import __version__
-
-    header = {"cache": True, "format": _FORMAT, "card": card.to_dict() if card else None, "ragkit": __version__}
+    header = {"cache": True, "format": _FORMAT, "card": card.to_dict() if card else None}
     return pa.schema([*_fields()], metadata={_KEY: json.dumps(header, sort_keys=True)})
 
 
@@ -244,8 +248,8 @@ def _read_card(schema: Any, path: Path) -> ModelCard | None:
             raise StoreError(f"{path} holds a table {_TABLE!r} that ragkit did not write. Choose another path for the cache.")
         if data["format"] > _FORMAT:
             raise StoreFormatError(
-                f"The cache {path} is in format {data['format']}, written by ragkit {data.get('ragkit', '(unknown)')}; this version reads "
-                f"formats up to {_FORMAT}. Upgrade ragkit, or choose another path."
+                f"The cache {path} is in format {data['format']}, of a newer ragkit; this version reads formats up to {_FORMAT}. "
+                "Upgrade ragkit, or choose another path."
             )
         return ModelCard.from_dict(data["card"]) if data["card"] else None
     except (ValueError, KeyError, TypeError) as error:
