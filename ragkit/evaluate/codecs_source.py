@@ -48,6 +48,7 @@ def database_vectors(path: Path, *, questions: Sequence[str] | None = None, limi
     """
     from ragkit.index import Index
     from ragkit.store import ChunkStore
+    from ragkit.store.coded import read_vectors
 
     with Index(path, create=False) as index:
         card = index.card
@@ -57,16 +58,12 @@ def database_vectors(path: Path, *, questions: Sequence[str] | None = None, limi
         count = store.stats().chunks
         if not count:
             raise InvalidInputError(f"{path} holds no chunks, so there are no vectors to study. Index documents first.")
-        direction = np.eye(1, card.dim, dtype=np.float32)[0]
-        rows = sorted(store.nearest(direction, limit=count), key=lambda row: row.chunk.id)
+        vectors = read_vectors(store, limit=limit, seed=seed)
     finally:
         store.close()
-    vectors = np.stack([row.vector for row in rows])
     notes: tuple[str, ...] = ()
-    if len(vectors) > limit:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), size=limit, replace=False))
-        notes = (f"{limit:,} of {len(vectors):,} vectors, by chance; losses grow a little with the number of vectors.",)
-        vectors = vectors[chosen]
+    if count > limit:
+        notes = (f"{limit:,} of {count:,} vectors, by chance; losses grow a little with the number of vectors.",)
     return CodecSource(name=path.name, model=card.name, vectors=vectors, queries=queries, notes=notes)
 
 
