@@ -11,6 +11,7 @@ import typer
 
 from ragkit.cli.chunking import as_dict, printable
 from ragkit.cli.output import Debug, Json, Mode, console, print_json, reporting, say
+from ragkit.cli.shaping import Also, ContextTokens, ExpandOption, Fold, Mmr, PerDocument, context_dict, make_shape
 from ragkit.errors import FilterError
 
 if TYPE_CHECKING:
@@ -34,19 +35,41 @@ def search(
         ),
     ] = None,
     fetch_k: Annotated[int, typer.Option("--fetch-k", min=1, help="How many candidates each arm looks at.")] = 100,
+    also: Also = None,
+    fold: Fold = False,
+    per_document: PerDocument = None,
+    mmr: Mmr = None,
+    expand: ExpandOption = None,
+    context_tokens: ContextTokens = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Search a database and say, for each hit, where it stands and why it ranked.
 
     The place is file:first-last line and the range of characters. The reason is each arm's rank and score, and its
-    share of the final score; "-" means that the arm did not return it.
+    share of the final score; "-" means that the arm did not return it. With --also the reason is each wording's, q1, q2 and so
+    on. Near copies are folded first, then documents capped, then differing hits chosen, then hits expanded.
     """
     with reporting(as_json=as_json, debug=debug):
         condition = parse_where(where)
         from ragkit.index import Index
+        from ragkit.retrieve import Phrasings
 
-        hits = Index(db, create=False).search(question, k=k, mode=mode.value, where=condition, fetch_k=fetch_k)
+        shape = make_shape(fold=fold, per_document=per_document, mmr=mmr, expand=expand)
+        query = Phrasings([question, *also]) if also else question
+        index = Index(db, create=False)
+        if context_tokens is not None:
+            context = index.context(
+                query, max_tokens=context_tokens, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape
+            )
+            if as_json:
+                print_json(context_dict(context))
+                return
+            console().print(printable(context.text), soft_wrap=True)
+            left = f", {len(context.left_out)} left out" if context.left_out else ""
+            say(f"{len(context.passages)} passages, {context.n_tokens} tokens{left}, from {db}.")
+            return
+        hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape)
         if as_json:
             print_json([hit_dict(hit) for hit in hits])
             return
@@ -80,6 +103,7 @@ def hit_dict(hit: Hit) -> dict[str, Any]:
         "lines": list(hit.lines),
         "parts": {arm: {"score": part.score, "rank": part.rank, "share": part.share} for arm, part in hit.parts.items()},
         "chunk": as_dict(hit.chunk),
+        "folded": [one.citation for one in hit.folded],
     }
 
 
@@ -94,6 +118,9 @@ def _print_hit(out: Console, hit: Hit, question: str) -> None:
     for arm, part in hit.parts.items():
         rank = "-" if part.rank is None else f"#{part.rank}"
         out.print(f"      {part.share:.4f}  {arm:<6}{rank:>5}  {_UNITS.get(arm, 'score')} {part.score:.3f}", style="cyan")
+    if hit.folded:
+        behind = ", ".join(one.citation for one in hit.folded)
+        out.print(f"    stands also for {behind}", style="dim", no_wrap=True, overflow="ellipsis")
     out.print(_indented(snippet(hit.chunk.text, question), out.width))
     out.print()
 
