@@ -27,7 +27,7 @@ from ragkit.train.rerank_states import read_states
 #: Passages whose second moments give the principal axes.
 _SAMPLE = 2000
 #: Questions of each material that training is steered by, and that it is judged by at the end.
-_WATCHED = 120
+_WATCHED = 400
 _JUDGED = 400
 
 
@@ -122,7 +122,7 @@ def train_reranker(
     trained, steps = fit(start, lessons, chosen, judge=judge, say=say)
     before = [exam.gains(start, vectors=chosen.vectors) for exam in judged]
     after = [exam.gains(trained, vectors=chosen.vectors) for exam in judged]
-    won = steps > 0 and surely(np.concatenate(after), np.concatenate(before))
+    won = steps > 0 and bool(surely(np.concatenate(after), np.concatenate(before)))
     kept, best = (trained, after) if won else (start, before)
     gains = {exam.name: by_documents(x - y, exam.home) for exam, x, y in zip(judged, after, before, strict=True)}
     arms = {exam.name: by_documents(x - exam.gains(None), exam.home) for exam, x in zip(judged, best, strict=True)}
