@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,6 +122,60 @@ def context(
             f"Written to {out}. Use it with its own chunker: adapter = load_adapter({str(out)!r}); "
             "Index(db, chunker=from_recipe(adapter.chunker), embedder=AdaptedEmbedder(TransformerEmbedder(...), path=adapter))."
         )
+
+
+@train.command(
+    epilog="Example: ragkit train fusion docs --db kb.lance --questions labels.jsonl --out fusion.json. "
+    "Exit code 1 when the default is kept."
+)
+def fusion(
+    documents: Annotated[
+        list[Path],
+        typer.Argument(help="The folders and files that were indexed: labels point into their text.", show_default=False),
+    ],
+    db: Annotated[Path, typer.Option("--db", help="The database that `ragkit index` made.", show_default=False)],
+    questions: Annotated[
+        Path,
+        typer.Option(
+            "--questions",
+            help='JSON lines {"question", "doc_id", "start", "end"}: where in which document the answer stands.',
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The fusion, a .json file, written if it wins.", show_default=False)],
+    root: Annotated[Path, typer.Option("--root", help="Document ids are paths relative to this folder.")] = Path("."),
+    fetch_k: Annotated[int, typer.Option("--fetch-k", min=1, help="How many candidates each arm looks at.")] = 100,
+    held_out: Annotated[float, typer.Option("--held-out", help="The share of the documents whose questions only judge.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed holds out the same documents.")] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Fit how far hybrid search trusts meaning and words to labelled questions; keep the default unless that wins.
+
+    Half of the documents' questions choose among settings, the others judge the choice: it is written only if its gain of nDCG@10
+    there is sure at 99 %.
+    """
+    if out.suffix != ".json" or not out.resolve().parent.is_dir():
+        raise typer.BadParameter(f"{out} must end in .json and lie in a folder that exists.", param_hint="--out")
+    with reporting(as_json=as_json, debug=debug):
+        from ragkit.index import Index
+        from ragkit.load import load_folder
+        from ragkit.train import load_labels
+        from ragkit.train.fusion import save_fusion, train_fusion
+
+        texts = list(load_folder(documents, root=root))
+        report = train_fusion(
+            Index(db, create=False), load_labels(questions, texts), fetch_k=fetch_k, held_out=held_out, seed=seed
+        )
+        if report.won:
+            save_fusion(report, out)
+        if as_json:
+            print_json(json.loads(report.to_json()) | {"out": str(out) if report.won else None})
+        say(report.verdict)
+        if not report.won:
+            say(f"Nothing was written to {out}.")
+            raise typer.Exit(ERROR)
+        say(f"Written to {out}. Use it: Index(db, fusion=load_fusion({str(out)!r})), from ragkit.train.")
 
 
 def check_target(out: Path) -> None:

@@ -26,7 +26,21 @@ from ragkit.lexical import Analyzer, Bm25, read
 from ragkit.progress import progress as progress_bar
 from ragkit.rerank.reranker import CompressedReranker
 from ragkit.rerank.types import Compressor
-from ragkit.retrieve import DEFAULT_BM25, DEFAULT_FETCH_K, DEFAULT_FUSION, Context, Fusion, Mode, Order, Shape, assemble
+from ragkit.retrieve import (
+    DEFAULT_BM25,
+    DEFAULT_FETCH_K,
+    DEFAULT_FUSION,
+    Candidates,
+    Context,
+    Fusion,
+    Mode,
+    Order,
+    Shape,
+    Threshold,
+    assemble,
+    at_least,
+    candidates,
+)
 from ragkit.retrieve import search as run_search
 from ragkit.retrieve import search_many as run_searches
 from ragkit.seams import Chunker, Embedder, Vectors
@@ -338,6 +352,7 @@ class Index:
         rerank: Rerank | None = None,
         shape: Shape | None = None,
         nearness: Nearness = AS_TUNED,
+        min_score: float | Threshold | None = None,
     ) -> list[Hit]:
         """The ``k`` best hits for a question, best first; fewer when fewer chunks can match.
 
@@ -356,12 +371,23 @@ class Index:
         ``shape`` chooses among the hits and expands them (``Shape`` tells in what order). What it leaves out is made up for
         from deeper candidates, up to 64 times ``fetch_k``; a smaller ``k`` still gives the beginning of a larger one.
 
+        ``min_score`` leaves out hits below it: a cosine for "dense", BM25 for "bm25"; for "hybrid", whose scores compare the candidates
+        of one question only, a ``ragkit.retrieve.Threshold``, a probability of relevance that means the same for every question.
+
         Raises InvalidInputError for a query that is not text or is blank, an unknown mode, ``k`` or ``fetch_k`` below 1, and
         ``mmr`` with ``k`` above ``fetch_k``; FilterError; StoreError.
         """
-        return self._answer([query], k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness)[
-            0
-        ]
+        return self.search_many(
+            [query],
+            k=k,
+            mode=mode,
+            where=where,
+            fetch_k=fetch_k,
+            rerank=rerank,
+            shape=shape,
+            nearness=nearness,
+            min_score=min_score,
+        )[0]
 
     def search_runs(
         self,
@@ -418,13 +444,15 @@ class Index:
         rerank: Rerank | None = None,
         shape: Shape | None = None,
         nearness: Nearness = AS_TUNED,
+        min_score: float | Threshold | None = None,
     ) -> list[list[Hit]]:
         """``search`` for every query, in order, with one call of the embedder and one scan of the vectors."""
         if isinstance(queries, str):
             raise InvalidInputError("queries is one string; give a list of questions, or use search().")
-        return self._answer(
+        found = self._answer(
             list(queries), k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness
         )
+        return [at_least(hits, min_score) for hits in found]
 
     async def asearch(
         self,
@@ -437,10 +465,33 @@ class Index:
         rerank: Rerank | None = None,
         shape: Shape | None = None,
         nearness: Nearness = AS_TUNED,
+        min_score: float | Threshold | None = None,
     ) -> list[Hit]:
         """``search`` in a worker thread of the running loop; the model and LanceDB release the interpreter's lock."""
         return await asyncio.to_thread(
-            self.search, query, k=k, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank, shape=shape, nearness=nearness
+            self.search,
+            query,
+            k=k,
+            mode=mode,
+            where=where,
+            fetch_k=fetch_k,
+            rerank=rerank,
+            shape=shape,
+            nearness=nearness,
+            min_score=min_score,
+        )
+
+    def candidates(
+        self, queries: Sequence[str], *, fetch_k: int = DEFAULT_FETCH_K, where: Where | None = None
+    ) -> list[Candidates]:
+        """What the fusion of a hybrid search is given for each question: for trying fusions without searching again."""
+        phrases = [phrase for query in queries for phrase in phrases_of(query)]
+        vectors = phrase_vectors(self.embedder, phrases, {}) if phrases else np.empty((0, self.card.dim), np.float32)
+        tokens = [self._terms(phrase) for phrase in phrases]
+        return self._store.searched(
+            lambda arms: candidates(
+                arms, query_vectors=vectors, queries_tokens=tokens, fetch_k=fetch_k, where=where, bm25=self._bm25
+            )
         )
 
     def context(

@@ -6,12 +6,14 @@ from ragkit.retrieve.adaptive import Adaptive
 from ragkit.retrieve.arms import Arms, BatchArms, Candidate
 from ragkit.retrieve.assemble import Context, Order, Passage, assemble
 from ragkit.retrieve.expand import Stretch, expand_hits
+from ragkit.retrieve.fit import FusionReport, Judged, fit_fusion, fusion_from_json
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Convex, Fusion, Rrf, Scored
 from ragkit.retrieve.phrasings import Cost, Phrasings, Rewriter, fuse, fuse_deep, rewritten
 from ragkit.retrieve.runs import Run, find_runs
 from ragkit.retrieve.search import DEFAULT_BM25, DEFAULT_FETCH_K, Candidates, Mode, candidates, search, search_many
 from ragkit.retrieve.select import cap_documents, fold_copies, mmr
 from ragkit.retrieve.shape import Expand, Shape, choose
+from ragkit.retrieve.thresholds import Precision, Threshold, at_least, fit_threshold, threshold_from_json
 
 __all__ = [
     "DEFAULT_BM25",
@@ -27,27 +29,36 @@ __all__ = [
     "Cost",
     "Expand",
     "Fusion",
+    "FusionReport",
+    "Judged",
     "Mode",
     "Order",
     "Passage",
     "Phrasings",
+    "Precision",
     "Rewriter",
     "Rrf",
     "Run",
     "Scored",
     "Shape",
     "Stretch",
+    "Threshold",
     "assemble",
+    "at_least",
     "candidates",
     "cap_documents",
     "choose",
     "expand_hits",
     "find_runs",
+    "fit_fusion",
+    "fit_threshold",
     "fold_copies",
     "fuse",
     "fuse_deep",
+    "fusion_from_json",
     "mmr",
     "rewritten",
     "search",
     "search_many",
+    "threshold_from_json",
 ]
