@@ -33,7 +33,9 @@ def test_the_scale_of_a_source_is_of_no_matter(seed: int, n: int, factor: float,
     late, first, likes = case(seed, n)
     other = {name: factor * values + shift for name, values in first.items()}
     assert np.allclose(
-        blend(factor * late + shift, first=other, sketches=likes).scores, blend(late, first=first, sketches=likes).scores, atol=1e-6
+        blend(factor * late + shift, first=other, sketches=likes).scores,
+        blend(late, first=first, sketches=likes).scores,
+        atol=1e-6,
     )
 
 
@@ -68,7 +70,8 @@ def test_no_candidates_and_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"late": -1}, {"late": 0, "first": 0}, {"first": float("inf")}, {"neighbours": 1.0}, {"nearest": 0}, {"nearest": True}]
+    "wrong",
+    [{"late": -1}, {"late": 0, "first": 0}, {"first": float("inf")}, {"neighbours": 1.0}, {"nearest": 0}, {"nearest": True}],
 )
 def test_settings_out_of_range_are_told(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInputError):

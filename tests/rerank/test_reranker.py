@@ -165,7 +165,9 @@ def test_another_scorer_sees_the_codes(compressor: TokenCompressor, reader: Hash
         seen.append(list(ids))
         return np.arange(len(ids), 0.0, -1.0)
 
-    found = CompressedReranker(compressor, reader=reader, scorer=shortest, weights=Blend(first=0.0, neighbours=0.0))(QUESTION, HITS)
+    found = CompressedReranker(compressor, reader=reader, scorer=shortest, weights=Blend(first=0.0, neighbours=0.0))(
+        QUESTION, HITS
+    )
     assert [one.chunk.id for one in found] == [one.chunk.id for one in HITS]
     assert seen == [[one.chunk.id for one in HITS]]
 
