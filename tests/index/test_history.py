@@ -89,12 +89,14 @@ def test_a_version_is_read_only(index: Index) -> None:
     assert index.stats().documents == 6
 
 
-@pytest.mark.parametrize(("version", "error"), [(999, StoreError), ("nope", StoreError), (None, InvalidInputError), (True, InvalidInputError)])
+@pytest.mark.parametrize(
+    ("version", "error"), [(999, StoreError), ("nope", StoreError), (None, InvalidInputError), (True, InvalidInputError)]
+)
 def test_versions_that_are_not_there(index: Index, version: Any, error: type[Exception]) -> None:
     index.add(FIRST)
-    with pytest.raises(error, match="version|tag"):
+    with pytest.raises(error, match=r"version|tag"):
         index.at(version)
-    with pytest.raises(error, match="version|tag"):
+    with pytest.raises(error, match=r"version|tag"):
         index.history.restore(version)
 
 
@@ -145,3 +147,15 @@ def test_restoring_across_a_declared_column(index: Index, tmp_path: Path) -> Non
         assert one.columns == ()
         assert {hit.chunk.doc_id for hit in one.search("harbour", where=where)} == {"d5"}
         one.add([Document("harbour 8", id="d8", metadata={"n": "eight"})])
+
+
+def test_a_value_of_another_type_costs_no_embedding(tmp_path: Path) -> None:
+    """And what came before it in the same call is as it was: the error says what is stored."""
+    with Index(tmp_path / "typed", embedder=HashEmbedder(), columns={"n": int}) as typed:
+        with pytest.raises(InvalidInputError, match=r"'odd' has 'three' \(str\) under 'n'.*declared int") as caught:
+            typed.add([FIRST[0], Document("odd one", id="odd", metadata={"n": "three"})])
+        assert "0 documents of this call were stored" in str(caught.value.__notes__)
+        assert typed.document_ids() == []
+        assert [(column.key, column.type) for column in Index(tmp_path / "typed", embedder=HashEmbedder()).columns] == [
+            ("n", "int")
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -67,7 +68,12 @@ def test_killed_at_any_moment_nothing_is_half_done(tmp_path: Path, writers: Any)
     for number in range(kills):
         generation = number % 4
         ended = writers(
-            path=path, generations=[generation], documents=DOCUMENTS, batch_chunks=16, kill_after=rng.uniform(0.0, 0.35)
+            path=path,
+            generations=[generation],
+            documents=DOCUMENTS,
+            batch_chunks=16,
+            optimize=number % 3 == 0,
+            kill_after=rng.uniform(0.0, 0.35),
         )
         killed += ended["codes"] == [-9]
         index = reader if number % 2 else work.open_index(path)
@@ -102,3 +108,35 @@ def test_a_disk_that_refuses_large_files(tmp_path: Path, writers: Any) -> None:
     assert "StoreFullError" in ended["said"][0]
     assert set(stored(index).values()) == {0}
     assert index.add(work.documents(1, DOCUMENTS)).replaced == DOCUMENTS
+
+
+def test_maintenance_that_starves_never_fails_an_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two handles delete and add without a pause beside one that optimizes; a report may say that it was left for later."""
+    path = str(tmp_path / "kb")
+    work.open_index(path).add(work.documents(0, DOCUMENTS))
+    stop, failures = threading.Event(), []
+
+    def churn(mine: list[Any]) -> None:
+        try:
+            index = work.open_index(path)
+            while not stop.is_set():
+                index.delete([mine[0].id])
+                index.add(mine, batch_chunks=8)
+        except Exception as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=churn, args=(work.documents(0, DOCUMENTS)[place : place + 4],)) for place in (0, 4)]
+    for writer in writers:
+        writer.start()
+    index = work.open_index(path)
+    monkeypatch.setattr("ragkit.index.index.ChunkStore.worth_optimizing", lambda store: True)
+    reports = [index.add(work.documents(generation, DOCUMENTS)[8:]) for generation in (1, 2, 3)]
+    stop.set()
+    for writer in writers:
+        writer.join(timeout=60)
+    assert not failures
+    assert all(report.optimized or "can be repeated" in report.note for report in reports)
+    found = stored(index)
+    assert found.keys() == TEXTS[0].keys()
+    assert {generation for doc_id, generation in found.items() if int(doc_id.split()[1]) >= 8} == {3}
+    answers(index)
