@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,13 @@ def evaluate(
     chunker: ChunkerOption = ChunkerName.recursive,
     max_tokens: MaxTokens = 256,
     overlap: Overlap = 0,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Also rerank by compressed chunks, and compare with hybrid search.")
+    ] = False,
+    cross_encoder: Annotated[
+        str | None,
+        typer.Option("--cross-encoder", help="Also rerank by this cross-encoder, a name or a folder.", show_default=False),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -44,12 +51,17 @@ def evaluate(
         from ragkit.embed import TransformerEmbedder
         from ragkit.evaluate import evaluate as measure
         from ragkit.evaluate import load_collection
+        from ragkit.rerank import CompressedReranker, CrossEncoderReranker
 
+        rerankers: dict[str, Any] = {"reranked": CompressedReranker()} if rerank else {}
+        if cross_encoder is not None:
+            rerankers["cross-encoder"] = CrossEncoderReranker(cross_encoder)
         report = measure(
             load_collection(collection),
             chunker=make_chunker(chunker, max_tokens=max_tokens, overlap=overlap),
             embedder=TransformerEmbedder(model),
             modes=[one.value for one in mode or list(Mode)],
+            rerankers=rerankers,
             k=k,
             fetch_k=fetch_k,
             progress=True,

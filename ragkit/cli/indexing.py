@@ -69,6 +69,15 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove documents under these paths whose file is gone; --dry-run shows which.")
     ] = False,
+    compress: Annotated[
+        bool | None,
+        typer.Option(
+            "--compress/--no-compress",
+            help="Codes for reranking: --compress also makes those that are missing, --no-compress makes none. Without either they are "
+            "made with the vectors where the model is the one they were trained for.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; embed nothing, write nothing.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -102,9 +111,11 @@ def index(
             seen = preview(documents, chunker=bound, stored=store.digests if store is not None else lambda ids: {}, gone=gone)
             _show(seen, documents, db, as_json=as_json)
             return
-        with Index(db, chunker=made, embedder=embedder) as into:
+        with Index(db, chunker=made, embedder=embedder, compressor=None if compress is False else "auto") as into:
             report = into.add(_Counted(documents), progress=True)
             pruned = into.delete(gone)
+            if compress:
+                say(f"{into.codes.fill(progress=True)} chunks were compressed that had no codes.")
         _tell(report, documents, db, pruned, as_json=as_json)
         if documents.failed:
             raise typer.Exit(SOME_FAILED)

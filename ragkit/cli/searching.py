@@ -35,6 +35,9 @@ def search(
         ),
     ] = None,
     fetch_k: Annotated[int, typer.Option("--fetch-k", min=1, help="How many candidates each arm looks at.")] = 100,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Rerank by compressed chunks; no text is read. See ragkit index --compress.")
+    ] = False,
     also: Also = None,
     fold: Fold = False,
     per_document: PerDocument = None,
@@ -69,7 +72,10 @@ def search(
             left = f", {len(context.left_out)} left out" if context.left_out else ""
             say(f"{len(context.passages)} passages, {context.n_tokens} tokens{left}, from {db}.")
             return
-        hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape)
+        from ragkit.rerank import CompressedReranker
+
+        reranker = CompressedReranker() if rerank else None
+        hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
         if as_json:
             print_json([hit_dict(hit) for hit in hits])
             return

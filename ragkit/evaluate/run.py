@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,14 @@ from ragkit.evaluate.metrics import Returned, compare, estimate, rank_metrics, s
 from ragkit.evaluate.report import Comparison, EvalReport, Score
 from ragkit.progress import Progress
 from ragkit.progress import progress as progress_bar
+from ragkit.rerank import CompressedReranker
 from ragkit.retrieve import DEFAULT_FETCH_K, Fusion, Mode
 from ragkit.seams import Chunker, Embedder
 from ragkit.types import Document, Hit
 
 if TYPE_CHECKING:
     from ragkit.index import Index
+    from ragkit.index.index import Rerank
 
 ALL_MODES: tuple[Mode, ...] = ("dense", "bm25", "hybrid")
 BUDGETS = (512, 1024, 2048)
@@ -35,6 +37,7 @@ def evaluate(
     embedder: Embedder | None = None,
     modes: Sequence[Mode] = ALL_MODES,
     fusions: Mapping[str, Fusion] | None = None,
+    rerankers: Mapping[str, Rerank] | None = None,
     unit: Literal["auto"] | Unit = "auto",
     k: int = 10,
     fetch_k: int = DEFAULT_FETCH_K,
@@ -46,7 +49,8 @@ def evaluate(
     Without ``index`` one is built in a temporary folder from ``chunker`` and ``embedder`` (None: the defaults) and
     removed afterwards; a given one must hold the collection's units already (``collection.units(unit)``) and nothing else.
     ``unit`` "auto" judges passages where the collection has judged passages, else documents, each ranked by its best
-    chunk. ``fusions`` are further hybrid rows, by the names they get. Span collections add character recall,
+    chunk. ``fusions`` are further hybrid rows, by the names they get, and so are ``rerankers``, each compared with plain hybrid
+    search question by question; codes are stored where one of them reads codes. Span collections add character recall,
     precision and intersection over union at each of ``budgets`` (returned tokens). ``progress`` draws bars on a terminal.
 
     Raises InvalidInputError for settings that make no sense together, MissingDependencyError without the extra "eval".
@@ -61,15 +65,18 @@ def evaluate(
     asked = [query for query in collection.queries if _relevant(judged, query) or query.id in collection.spans]
     if not asked:
         raise InvalidInputError(f"The collection {collection.name!r} has no judged question for unit {chosen!r}.")
-    with _opened(index, documents, chunker, embedder, progress) as ready, ExitStack() as others:
-        names = {str(mode): (ready, mode) for mode in modes}
+    reranked = rerankers or {}
+    codes = any(isinstance(one, CompressedReranker) for one in reranked.values())
+    with _opened(index, documents, chunker, embedder, progress, codes=codes) as ready, ExitStack() as others:
+        names: dict[str, tuple[Index, Mode, Rerank | None]] = {str(mode): (ready, mode, None) for mode in modes}
         for name, fusion in (fusions or {}).items():
-            names[name] = (others.enter_context(_with_fusion(ready, fusion)), "hybrid")
+            names[name] = (others.enter_context(_with_fusion(ready, fusion)), "hybrid", None)
+        names |= {name: (ready, "hybrid", one) for name, one in reranked.items()}
         measured: dict[str, dict[str, dict[str, float]]] = {}
         with progress_bar("Asking", total=len(asked) * len(names), enabled=progress) as watch:
-            for name, (one, mode) in names.items():
+            for name, (one, mode, rerank) in names.items():
                 most = max(budgets, default=0) if collection.spans else 0
-                found = _ask(one, asked, mode, fetch_k=fetch_k, tokens=most, watch=watch)
+                found = _ask(one, asked, mode, fetch_k=fetch_k, tokens=most, watch=watch, rerank=rerank)
                 measured[name] = _measure(collection, found, judged, places, k=k, budgets=budgets)
         stats = ready.stats()
         return EvalReport(
@@ -85,7 +92,7 @@ def evaluate(
             k=k,
             fetch_k=fetch_k,
             scores=tuple(_scores(measured)),
-            comparisons=tuple(_comparisons(measured)),
+            comparisons=tuple(_comparisons(measured, reranked)),
         )
 
 
@@ -95,7 +102,13 @@ def _relevant(judged: Mapping[str, Mapping[str, int]], query: Query) -> bool:
 
 @contextmanager
 def _opened(
-    index: Index | None, documents: Sequence[Document], chunker: Chunker | None, embedder: Embedder | None, progress: bool
+    index: Index | None,
+    documents: Sequence[Document],
+    chunker: Chunker | None,
+    embedder: Embedder | None,
+    progress: bool,
+    *,
+    codes: bool,
 ) -> Iterator[Index]:
     if index is not None:
         held, wanted = set(index.document_ids()), {document.id for document in documents if document.text.strip()}
@@ -110,9 +123,11 @@ def _opened(
 
     with (
         TemporaryDirectory(prefix="ragkit-eval-") as folder,
-        Index(Path(folder) / "db", chunker=chunker, embedder=embedder) as made,
+        Index(Path(folder) / "db", chunker=chunker, embedder=embedder, compressor="auto" if codes else None) as made,
     ):
         made.add(documents, progress=progress)
+        if codes and not made.codes.status():
+            made.codes.fill(progress=progress)
         made.optimize()
         yield made
 
@@ -124,7 +139,7 @@ def _with_fusion(index: Index, fusion: Fusion) -> Index:
 
 
 def _ask(
-    index: Index, queries: Sequence[Query], mode: Mode, *, fetch_k: int, tokens: int, watch: Progress
+    index: Index, queries: Sequence[Query], mode: Mode, *, fetch_k: int, tokens: int, watch: Progress, rerank: Rerank | None
 ) -> dict[str, list[Hit]]:
     """Hits by question: the best ``_DEPTH``, and more where those are shorter than ``tokens`` and more exist."""
     groups: dict[str | None, list[Query]] = {}
@@ -137,7 +152,8 @@ def _ask(
             batch, depth = group[place : place + _BATCH], _DEPTH
             watch.advance(len(batch), note=mode)
             while batch:
-                answers = index.search_many([query.text for query in batch], k=depth, mode=mode, where=where, fetch_k=fetch_k)
+                texts = [query.text for query in batch]
+                answers = index.search_many(texts, k=depth, mode=mode, where=where, fetch_k=fetch_k, rerank=rerank)
                 short = []
                 for query, hits in zip(batch, answers, strict=True):
                     found[query.id] = hits
@@ -185,13 +201,16 @@ def _scores(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterat
             yield Score(mode=mode, metric=metric, mean=mean, low=low, high=high, n=n)
 
 
-def _comparisons(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Comparison]:
-    """The first hybrid row against every other row, in every metric."""
+def _comparisons(
+    measured: Mapping[str, Mapping[str, Mapping[str, float]]], reranked: Container[str]
+) -> Iterator[Comparison]:
+    """Plain hybrid search against every other row, and every reranked row against it, in every metric."""
     if "hybrid" not in measured:
         return
-    for other, metrics in measured.items():
-        if other == "hybrid":
+    for name, metrics in measured.items():
+        if name == "hybrid":
             continue
-        for metric, values in metrics.items():
-            (mean, low, high, _), verdict = compare(measured["hybrid"][metric], values)
-            yield Comparison(mode="hybrid", other=other, metric=metric, mean=mean, low=low, high=high, verdict=verdict)
+        one, other = (name, "hybrid") if name in reranked else ("hybrid", name)
+        for metric in metrics:
+            (mean, low, high, _), verdict = compare(measured[one][metric], measured[other][metric])
+            yield Comparison(mode=one, other=other, metric=metric, mean=mean, low=low, high=high, verdict=verdict)
