@@ -21,7 +21,7 @@ from ragkit.types import Document, Hit
 
 if TYPE_CHECKING:
     from ragkit.index import Index
-    from ragkit.index.index import Rerank
+    from ragkit.index.asking import Rerank
 
 ALL_MODES: tuple[Mode, ...] = ("dense", "bm25", "hybrid")
 BUDGETS = (512, 1024, 2048)
@@ -201,9 +201,7 @@ def _scores(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterat
             yield Score(mode=mode, metric=metric, mean=mean, low=low, high=high, n=n)
 
 
-def _comparisons(
-    measured: Mapping[str, Mapping[str, Mapping[str, float]]], reranked: Container[str]
-) -> Iterator[Comparison]:
+def _comparisons(measured: Mapping[str, Mapping[str, Mapping[str, float]]], reranked: Container[str]) -> Iterator[Comparison]:
     """Plain hybrid search against every other row, and every reranked row against it, in every metric."""
     if "hybrid" not in measured:
         return
