@@ -49,6 +49,14 @@ def test_situated_context(tmp_path: Path) -> None:
     assert "No words for characters 77 to 111 of report: refusal" in printed
 
 
+def test_ways_to_ask(tmp_path: Path) -> None:
+    printed = run("ways_to_ask.py", cwd=tmp_path)
+    assert "2. note.txt:1 (and copy.txt)" in printed or "1. note.txt:1 (and copy.txt)" in printed
+    assert "## Winter Rinse the pump with water before winter. Then check its seal, and note the date." in printed
+    assert "asked: What must be checked on the pump before winter? (1 call)" in printed
+    assert "cited: manual.md, characters " in printed
+
+
 def test_every_example_is_run() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     assert all(f'run("{example.name}"' in here for example in EXAMPLES.glob("*.py"))

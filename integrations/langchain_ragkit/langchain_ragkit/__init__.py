@@ -2,20 +2,34 @@
 
 from ragkit.langchain import (
     ChatSituator,
+    HypotheticalDocuments,
     LangChainEmbedder,
+    MultiQuery,
+    RagkitContext,
     RagkitDocumentTransformer,
     RagkitEmbeddings,
+    RagkitRecordManager,
+    RagkitReranker,
     RagkitRetriever,
     RagkitTextSplitter,
     RagkitVectorStore,
+    StandaloneQuestion,
+    reranker_from,
 )
 
 __all__ = [
     "ChatSituator",
+    "HypotheticalDocuments",
     "LangChainEmbedder",
+    "MultiQuery",
+    "RagkitContext",
     "RagkitDocumentTransformer",
     "RagkitEmbeddings",
+    "RagkitRecordManager",
+    "RagkitReranker",
     "RagkitRetriever",
     "RagkitTextSplitter",
     "RagkitVectorStore",
+    "StandaloneQuestion",
+    "reranker_from",
 ]
