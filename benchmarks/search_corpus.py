@@ -69,17 +69,18 @@ def stored(corpus: Corpus, questions: Questions, path: Path) -> Index:
     embedder = Known(questions)
     header = Header(card=embedder.card, analyzer=Analyzer().recipe, chunker=RecursiveChunker(max_tokens=256).recipe, ragkit="0")
     store = ChunkStore.open(path, create=header)
-    for block in _blocks(corpus):
+    for block in blocks(corpus):
         store.put(block)
     store.optimize()
     store.close()
     return Index(path, embedder=embedder)
 
 
-def _blocks(corpus: Corpus) -> Iterator[list[DocumentRows]]:
-    for first in range(0, len(corpus.texts), _BLOCK):
+def blocks(corpus: Corpus, *, first: int = 0) -> Iterator[list[DocumentRows]]:
+    """The chunks from ``first`` on as rows to store, in batches."""
+    for start in range(first, len(corpus.texts), _BLOCK):
         block = []
-        for place in range(first, min(first + _BLOCK, len(corpus.texts))):
+        for place in range(start, min(start + _BLOCK, len(corpus.texts))):
             text, name = corpus.texts[place], str(place)
             span = Span(0, len(text))
             chunk = Chunk(id=digest(name), doc_id=name, start=0, end=len(text), text=text, window=span, index=0, n_tokens=WORDS)

@@ -113,6 +113,17 @@ class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no type
         self.idf = {term: _idf(stats, stats.df[term]) for term in wanted if term in stats.df}
 
 
+def boosts(tokens: Sequence[str], stats: TermStats) -> dict[str, float]:
+    """What each of ``tokens`` weighs here against an index that knows no repeats in a query and no floor under common words.
+
+    Such an index (LanceDB's, Lucene's) weighs a word in n of N documents ``log(1 + (N - n + 0.5) / (n + 0.5))``. With these factors
+    its best candidates are those of ``bm25_scores``.
+    """
+    repeats = Counter(token for token in tokens if token in stats.df)
+    plain = {token: math.log1p((stats.n_docs - stats.df[token] + 0.5) / (stats.df[token] + 0.5)) for token in repeats}
+    return {token: number * _idf(stats, stats.df[token]) / plain[token] for token, number in repeats.items()}
+
+
 def _counted(tokens: Sequence[str], wanted: set[str]) -> dict[str, int]:
     """How often each of ``wanted`` is in ``tokens``; for the few that are, faster than a Counter of them."""
     found = [token for token in tokens if token in wanted]

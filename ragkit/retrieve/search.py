@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import Bm25, bm25_ceiling, bm25_scores
+from ragkit.lexical import Bm25, bm25_ceiling, bm25_scores, boosts
 from ragkit.retrieve.arms import Arms, BatchArms, Candidate, Found, Vector, Where
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Fusion, Scored, Shares
 from ragkit.text.term_query import TermQuery
@@ -169,7 +170,9 @@ class _Search:
         self.arms, self.mode, self.fusion, self.where, self.bm25 = arms, mode, fusion, where, bm25
         self.vector = None if mode == "bm25" else _checked(vector)
         query = tokens if isinstance(tokens, TermQuery) else TermQuery.of(tokens)
-        self.query = query if query.tokens and mode != "dense" else None
+        self.query = None
+        if query.tokens and mode != "dense":
+            self.query = replace(query, boosts=boosts(query.tokens, arms.term_stats()))
         # What a prefix or a misspelling may stand for is no list of words that one chunk could cover.
         self.plain = not isinstance(tokens, TermQuery)
 

@@ -155,7 +155,7 @@ class Snapshot:
         wanted = list(dict.fromkeys([*columns, "lex"])) if checked else list(columns)
         asked = limit
         while True:
-            search = self.table.search(text_query.compiled(query.condition), query_type="fts")
+            search = self.table.search(text_query.compiled(query.condition, query.boosts), query_type="fts")
             search = search.select([*wanted, "_score"]).limit(asked)
             with told(self.path, "searching by words"):
                 found = (search.where(condition, prefilter=True) if condition else search).to_arrow()

@@ -6,6 +6,8 @@ other is seen on the stored tokens, so the full-text index needs no positions; s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,22 +20,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def compiled(condition: Condition) -> Any:
-    """A LanceDB query over ``lex`` that finds at least the rows that ``condition`` matches."""
+def compiled(condition: Condition, boosts: Mapping[str, float]) -> Any:
+    """A LanceDB query over ``lex`` that finds at least the rows that ``condition`` matches, its tokens weighed by ``boosts``."""
     import lancedb.query
 
     lance: Any = lancedb.query  # mypy takes its optional arguments for required ones
     match condition:
         case OneOf(tokens):
-            return lance.MatchQuery(_joined(tokens), "lex")
+            groups: dict[float, list[str]] = {}
+            for token in tokens:
+                groups.setdefault(_step(boosts.get(token, 1.0)), []).append(token)
+            parts = [lance.MatchQuery(_joined(some), "lex", boost=boost) for boost, some in groups.items()]
+            return parts[0] if len(parts) == 1 else lance.BooleanQuery([(lance.Occur.SHOULD, part) for part in parts])
         case InOrder(tokens, _):
             return lance.MatchQuery(_joined(tokens), "lex", operator=lance.FullTextOperator.AND)
         case Either(parts):
-            return lance.BooleanQuery([(lance.Occur.SHOULD, compiled(part)) for part in parts])
+            return lance.BooleanQuery([(lance.Occur.SHOULD, compiled(part, boosts)) for part in parts])
         case Every(parts, without):
             # Only plain words may be left to LanceDB to exclude: of anything else it finds too much.
-            out = [(lance.Occur.MUST_NOT, compiled(part)) for part in without if isinstance(part, OneOf)]
-            return lance.BooleanQuery([(lance.Occur.MUST, compiled(part)) for part in parts] + out)
+            out = [(lance.Occur.MUST_NOT, compiled(part, boosts)) for part in without if isinstance(part, OneOf)]
+            return lance.BooleanQuery([(lance.Occur.MUST, compiled(part, boosts)) for part in parts] + out)
 
 
 def needs_checking(condition: Condition) -> bool:
@@ -47,5 +53,10 @@ def checked(condition: Condition, lex: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.flatnonzero([condition.matches(one) for one in tokens])
 
 
-def _joined(tokens: tuple[str, ...]) -> str:
+def _step(boost: float) -> float:
+    """``boost`` in steps of a tenth, so that most words of a question stay one query."""
+    return float(max(1.1 ** round(math.log(max(boost, 1e-3), 1.1)), 1e-3))
+
+
+def _joined(tokens: Sequence[str]) -> str:
     return " ".join(dict.fromkeys(map(escape, tokens)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import regex
@@ -63,12 +63,14 @@ class TermQuery:
     """What the BM25 arm looks for.
 
     A row is found when ``condition`` matches its tokens, and scored by ``tokens`` (repeats count). ``without`` is what a
-    hit of no arm may hold.
+    hit of no arm may hold. ``boosts`` are what tokens weigh in the scorer against an index's own weights: only the choice of
+    candidates depends on them.
     """
 
     condition: Condition
     tokens: tuple[str, ...]
     without: tuple[Condition, ...] = ()
+    boosts: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, tokens: Iterable[str]) -> TermQuery:
