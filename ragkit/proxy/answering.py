@@ -158,7 +158,7 @@ class Answering:
         if money := self._settings.cost(asked.model, read=read, written=written):
             self._metrics.money_saved.inc(money)
             self._activity.count("money", money)
-        headers = status_headers(found.verdict, age=found.age, ttl=found.ttl, collapsed=collapsed, stale=stale)
+        headers = status_headers(found.verdict, age=found.verdict.age, ttl=found.ttl, collapsed=collapsed, stale=stale)
         answer = replayed(body)
         if asked.stream:
             return StreamingResponse(_each(events(asked, answer)), media_type="text/event-stream", headers=headers)
@@ -196,7 +196,7 @@ class Answering:
             return await self._forward(job)
         self._metrics.collapsed.inc()
         verdict = Verdict(kind="hit", similarity=1.0, reason="an identical request was on its way", tier="exact")
-        return self._served(job.asked, replace(job.found, verdict=verdict, age=0.0, ttl=None), body, collapsed=True)
+        return self._served(job.asked, replace(job.found, verdict=verdict, ttl=None), body, collapsed=True)
 
     async def _forward(self, job: _Job) -> Response:
         with ExitStack() as landing:

@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ragkit.cache import Limits, Policy, SemanticCache, Static, load_policy
+from ragkit.cache import Judge, Limits, Policy, SemanticCache, Static, load_policy
 from ragkit.embed import CoalescingEmbedder, TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answering import Answering
 from ragkit.proxy.embeddings import Embedding, Vectors
 from ragkit.proxy.forwarding import failure, outgoing, passed_on, upstream_failure
-from ragkit.proxy.judging import Judge, same_text, similar
+from ragkit.proxy.judging import same_text, similar
 from ragkit.proxy.memory import Memory
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.settings import Settings
@@ -50,16 +50,13 @@ class Server:
         """Open the cache and the way upstream; at the end wait for answers that are still being stored."""
         settings = self.settings
         secret = load_secret(settings.secret_path)
-        embedder = make_embedder(settings)
-        cache = await asyncio.to_thread(open_cache, settings, embedder=embedder)
+        cache = await asyncio.to_thread(open_cache, settings, warm=True)
         vectors = Vectors(settings.cache.with_name(settings.cache.name + ".embeddings"))
         self.memory = Memory(
             cache,
             self.metrics,
             self.activity,
-            judge=_judge(settings, embedder),
             ttl=settings.ttl,
-            max_temperature=settings.max_temperature,
         )
         try:
             async with Upstreams(settings, transport=self.transport) as upstreams:
@@ -124,16 +121,18 @@ class Server:
         return answer
 
 
-def make_embedder(settings: Settings) -> Embedder | None:
+def _embedder(settings: Settings) -> Embedder | None:
     """The model that compares prompts, shared by requests that come together; None where only repetitions are served."""
     if settings.policy == "exact":
         return None
     return CoalescingEmbedder(TransformerEmbedder(settings.embedder) if settings.embedder else TransformerEmbedder())
 
 
-def open_cache(settings: Settings, *, embedder: Embedder | None = None) -> SemanticCache:
-    """The cache that the settings describe; its errors, and InvalidInputError for a policy that is no name and no readable file."""
-    embedder = make_embedder(settings) if embedder is None else embedder
+def open_cache(settings: Settings, *, warm: bool = False) -> SemanticCache:
+    """The cache that the settings describe, with ``warm`` its model loaded; its errors, and InvalidInputError for a policy that is no name and no readable file."""
+    embedder = _embedder(settings)
+    if warm and embedder is not None:
+        embedder.embed_query("The first question waits for nobody.")
     grace = settings.stale_if_error
     return SemanticCache(
         settings.cache,
@@ -142,6 +141,7 @@ def open_cache(settings: Settings, *, embedder: Embedder | None = None) -> Seman
         ttl=None if settings.ttl is None else settings.ttl + grace,
         limits=Limits() if settings.max_entries is None else Limits(entries=settings.max_entries),
         max_temperature=settings.max_temperature,
+        judge=_judge(settings, embedder),
     )
 
 

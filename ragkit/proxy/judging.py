@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import json
 
 import numpy as np
 
-from ragkit.cache import check, normalised
+from ragkit.cache import Judge, check, normalised
 from ragkit.errors import RagkitError
 from ragkit.proxy.answers import text_of
 from ragkit.seams import Embedder
 
-#: Of a prompt, a stored body and a fresh one.
-Judge = Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool]
 #: Cosine from which two answers count as saying the same, if no guard objects.
 _SAME = 0.9
 
 
-def same_text(_: str, stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> bool:
+def same_text(_: str, stored: str, fresh: str) -> bool:
     """The same words: right for models that always answer alike, and otherwise never satisfied."""
-    return normalised(text_of(stored)) == normalised(text_of(fresh))
+    return normalised(text_of(json.loads(stored))) == normalised(text_of(json.loads(fresh)))
 
 
 def similar(embedder: Embedder) -> Judge:
@@ -29,10 +26,10 @@ def similar(embedder: Embedder) -> Judge:
     Answers beyond the embedder's window are compared by their words.
     """
 
-    def judge(prompt: str, stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> bool:
+    def judge(prompt: str, stored: str, fresh: str) -> bool:
         if same_text(prompt, stored, fresh):
             return True
-        one, other = text_of(stored), text_of(fresh)
+        one, other = text_of(json.loads(stored)), text_of(json.loads(fresh))
         if check(one, other, first=True):
             return False
         try:

@@ -11,12 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ragkit.cache import Made, Outcome, Scope, SemanticCache, Verdict, refuse_storing
-from ragkit.cache.questions import Question
+from ragkit.cache import Outcome, Scope, SemanticCache, Verdict
 from ragkit.errors import RagkitError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answers import Body
-from ragkit.proxy.judging import Judge
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.requests import Asked
 
@@ -26,12 +24,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A verdict on a question; for a hit the stored body, its age, and the seconds it has left (None: for ever)."""
+    """A verdict, and for a hit the stored body and the seconds it has left (None: for ever)."""
 
-    question: Question
     verdict: Verdict
     body: Body | None = None
-    age: float | None = None
     ttl: float | None = None
 
 
@@ -42,19 +38,9 @@ class Memory:
     are fresh: the cache itself may keep them longer, to be served when no upstream answers.
     """
 
-    def __init__(
-        self,
-        cache: SemanticCache,
-        metrics: Metrics,
-        activity: Activity,
-        *,
-        judge: Judge | None,
-        ttl: float | None,
-        max_temperature: float,
-    ) -> None:
+    def __init__(self, cache: SemanticCache, metrics: Metrics, activity: Activity, *, ttl: float | None) -> None:
         self.cache = cache
-        self._metrics, self._activity, self._judge = metrics, activity, judge
-        self._ttl, self._max_temperature = ttl, max_temperature
+        self._metrics, self._activity, self._ttl = metrics, activity, ttl
         self._readers = ThreadPoolExecutor(16, thread_name_prefix="ragkit-look")
         self._writers = ThreadPoolExecutor(8, thread_name_prefix="ragkit-keep")
 
@@ -63,26 +49,19 @@ class Memory:
         ages = [age for age in (max_age, None if stale else self._ttl) if age is not None]
 
         def ask() -> Found:
-            question = self.cache.question(asked.prompt, scope)
-            if asked.exact:
-                question.alone = asked.exact
-            verdict = self.cache.look(question, max_age=min(ages, default=None))
+            verdict = self.cache.lookup(asked.prompt, scope=scope, max_age=min(ages, default=None), exact_only=bool(asked.exact))
             if verdict.kind == "near":
                 self._near(asked, verdict)
-            entry = self.cache.get(verdict.entry) if verdict.kind == "hit" and verdict.entry else None
-            if verdict.answer is None or entry is None:
-                return Found(question=question, verdict=verdict)
-            age = time.time() - entry.created
-            left = [
-                end for end in (entry.expires - time.time(), None if self._ttl is None else self._ttl - age) if end is not None
-            ]
-            ttl = min(left)
+            if verdict.kind == "bypass" and self.cache.policy.name == "exact":
+                # Where nothing is ever compared by meaning, a prompt that is not stored is simply missing.
+                verdict = replace(verdict, kind="miss", reason="not stored in this scope")
+            if verdict.kind != "hit" or verdict.answer is None:
+                return Found(verdict=verdict)
+            left = [verdict.ttl, None if self._ttl is None or verdict.age is None else self._ttl - verdict.age]
             return Found(
-                question=question,
                 verdict=verdict,
                 body=json.loads(verdict.answer),
-                age=age,
-                ttl=None if ttl == float("inf") else ttl,
+                ttl=min((seconds for seconds in left if seconds is not None), default=None),
             )
 
         begun = time.perf_counter()
@@ -107,31 +86,22 @@ class Memory:
         cost: float,
     ) -> str:
         """Store an answer begun at ``begun`` (seconds since 1970), and judge by it what came near; "" or why it is not stored."""
-        refused = refuse_storing(outcome, max_temperature=self._max_temperature)
-        if refused:
-            return refused
 
         def store() -> str:
-            question = found.question if found is not None else self.cache.question(asked.prompt, scope)
-            if asked.exact:
-                question.alone = asked.exact
-            made = Made(outcome=replace(outcome, text=json.dumps(body)), cost=cost)
-            stored = self.cache.store(question, made, begun=begun)
-            if found is not None and found.verdict.judge and self._judge is not None:
-                self._compare(question, found.verdict, body, stored.entry)
+            stored = self.cache.put(
+                asked.prompt,
+                json.dumps(body),
+                scope=scope,
+                outcome=outcome,
+                verdict=found.verdict if found is not None and found.verdict.judge else None,
+                begun=begun,
+                cost=cost,
+                exact_only=bool(asked.exact),
+            )
             return stored.reason
 
         told = await self._in(self._writers, "put", store)
         return "the cache failed" if told is None else told
-
-    def _compare(self, question: Question, verdict: Verdict, fresh: Mapping[str, Any], entry: str | None) -> None:
-        stored = self.cache.get(str(verdict.entry))
-        if stored is None or self._judge is None:
-            return
-        same = self._judge(question.text, json.loads(stored.answer), fresh)
-        self.cache.judged(verdict, same=same)
-        if same and entry is not None:
-            self.cache.join(entry, stored.group)
 
     async def call(self, doing: str, act: Callable[[], _T]) -> _T | None:
         """Anything else of the cache, off the event loop; None when it failed."""

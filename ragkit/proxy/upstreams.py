@@ -182,5 +182,5 @@ def request_headers(headers: Iterable[tuple[str, str]], allowed: Iterable[str]) 
 
 
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The upstream's headers for the client, those of the connection left out."""
-    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
+    """The upstream's headers for the client, those of the connection, and the date that the server writes itself, left out."""
+    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP and name.lower() != "date"]
