@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ragkit.errors import InvalidInputError
 from ragkit.evaluate.codecs import CodecReport, codec_report
 from ragkit.evaluate.collections import load_collection
