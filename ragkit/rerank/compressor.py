@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.errors import CapabilityError, InvalidInputError
+from ragkit.errors import InvalidInputError
 from ragkit.rerank.merging import ward
 from ragkit.rerank.parameters import Parameters, load_parameters, shipped
 from ragkit.rerank.states import normalise_layers, softplus, unit
@@ -67,14 +67,6 @@ class TokenCompressor:
     def fits(self, card: ModelCard) -> bool:
         """Whether this model's token states are those the parameters were made for: by its weights, not its name."""
         return card.weights == self.card.model
-
-    def require(self, card: ModelCard) -> None:
-        """Raise CapabilityError unless the parameters fit this model."""
-        if not self.fits(card):
-            raise CapabilityError(
-                f"The compressor {self.card.name!r} reads a model whose weights are {self.card.model}; {card.name!r} has "
-                f"{card.weights or 'none to tell'}. Use TokenCompressor.untrained(...) or `ragkit train rerank` for this model."
-            )
 
     def compress(self, states: TokenStates) -> Code:
         """The code of one pass over a text; fewer tokens than vectors: each is its own. A pass without tokens: no vectors."""

@@ -23,11 +23,13 @@ def token_maxima(queries: NDArray[np.float32], codes: Bytes, counts: NDArray[np.
 
     ``queries`` are float32 ``(q, d)`` unit rows, ``codes`` uint8 ``(n, k, d / 8)`` packed signs, ``counts`` int ``(n,)`` how many
     of a passage's k vectors are real, the first ones; a passage without vectors gets -1. Codes of fewer bits than d
-    are compared with the first numbers of each query row: nested sizes need no query of their own. Values lie in [-1, 1].
+    are compared with the first numbers of each query row, brought to length one again: nested sizes need no query of their own. Values lie in [-1, 1].
     Raises InvalidInputError for shapes that do not belong together.
     """
     n, k, bits = _shapes(queries, codes, counts)
     asked = np.ascontiguousarray(queries[:, :bits], dtype=np.float32)
+    if bits < queries.shape[1]:
+        asked = asked / np.maximum(np.linalg.norm(asked, axis=1, keepdims=True), 1e-12)
     best = np.full((n, len(asked)), -1.0, np.float32)
     if not k or not len(asked) or not n:
         return best

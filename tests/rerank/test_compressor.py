@@ -16,6 +16,7 @@ from ragkit.errors import CapabilityError, InvalidInputError, LoadError
 from ragkit.rerank import TokenCompressor
 from ragkit.rerank.merging import ward
 from ragkit.rerank.parameters import load_parameters, shipped
+from ragkit.rerank.passages import require
 from ragkit.rerank.types import CompressorCard
 from ragkit.seams import TokenStates
 from ragkit.testing.embedders import HashReader
@@ -143,7 +144,7 @@ def test_the_shipped_parameters_are_small_and_for_one_model(reader: HashReader) 
     assert trained.card.fingerprint != untrained.card.fingerprint
     assert trained.card.layers == untrained.card.layers
     with pytest.raises(CapabilityError, match="untrained"):
-        trained.require(reader.card)
+        require(trained, reader)
     folder = resources.files("ragkit.rerank") / "weights"
     assert len((folder / "trained.safetensors").read_bytes()) < 600_000
     assert "CC BY-SA 4.0" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
