@@ -15,6 +15,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 from ragkit.errors import InvalidInputError
 from ragkit.index import Index
+from ragkit.index.asking import phrase_vectors, phrases_of
 from ragkit.langchain.documents import from_hits, rebuilt, to_ragkit, wanted_chunks
 from ragkit.langchain.embeddings import LangChainEmbedder, RagkitEmbeddings
 from ragkit.retrieve import Mode
@@ -112,8 +113,11 @@ class RagkitVectorStore(VectorStore):
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[LangChainDocument]:
-        """``k`` of the ``fetch_k`` nearest, each close to the query and far from those before it (Carbonell and Goldstein, 1998)."""
-        vector = self.index.embedder.embed_query(query).tolist()
+        """``k`` of the ``fetch_k`` nearest, each close to the query and far from those before it (Carbonell and Goldstein, 1998).
+
+        A ``fetch_k`` below ``k`` counts as ``k``. For words and meaning together: ``similarity_search(..., shape=Shape(mmr=0.7))``.
+        """
+        vector = phrase_vectors(self.index.embedder, phrases_of(query), {})[0].tolist()
         return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, **kwargs)
 
     def max_marginal_relevance_search_by_vector(
@@ -122,7 +126,7 @@ class RagkitVectorStore(VectorStore):
         """``max_marginal_relevance_search`` for a vector; ``lambda_mult`` 1 wants only closeness, 0 only variety."""
         if not 0 <= lambda_mult <= 1:
             raise InvalidInputError(f"lambda_mult is {lambda_mult}; it must be between 0 (variety) and 1 (closeness).")
-        hits = self._nearest(embedding, fetch_k, kwargs)
+        hits = self._nearest(embedding, max(k, fetch_k), kwargs)
         vectors = self.index.vectors([hit.chunk.id for hit in hits])
         chosen = maximal_marginal_relevance(np.asarray(embedding, np.float32), list(vectors), lambda_mult, k)
         return self._found([hits[place] for place in chosen])

@@ -16,6 +16,7 @@ from ragkit import Index
 from ragkit.chunk import MarkdownChunker, RecursiveChunker
 from ragkit.errors import DuplicateIdError, FilterError, InvalidInputError
 from ragkit.langchain import LangChainEmbedder, RagkitEmbeddings, RagkitVectorStore
+from ragkit.retrieve import Shape
 from ragkit.testing.embedders import HashEmbedder
 
 LONG = "Granite is an igneous rock. " * 6 + "\n\n" + "Marble is a metamorphic rock. " * 6 + "\n\n" + "Zircon dates them. "
@@ -191,6 +192,42 @@ class TestSearch:
             store.similarity_search_with_relevance_scores("cat", k=2),
         )
         assert both[0] == both[1]
+
+    async def test_variety_in_every_way(self, store: RagkitVectorStore) -> None:
+        """By text and by vector, at once and awaited, with filters in the index's language; more than fetch_k is no loss."""
+        add(store, twin="the cat purrs", triplet="the cat purrs")
+        vector = store.embeddings.embed_query("the cat purrs")
+        where = {"name": {"$in": ["cat", "twin", "dog"]}}
+        for options in ({"filter": where}, {"where": where}):
+            given = {"k": 2, "lambda_mult": 0.3, **options}
+            found = store.max_marginal_relevance_search("the cat purrs", **given)
+            assert [document.page_content for document in found] == ["the cat purrs", "the dog barks"]
+            assert store.max_marginal_relevance_search_by_vector(vector, **given) == found
+            assert await store.amax_marginal_relevance_search("the cat purrs", **given) == found
+            assert await store.amax_marginal_relevance_search_by_vector(vector, **given) == found
+        assert len(store.max_marginal_relevance_search("cat", k=4, fetch_k=2)) == 4
+
+    async def test_shapes(self, store: RagkitVectorStore) -> None:
+        add(store, twin="the cat purrs", triplet="the cat purrs")
+        for options in ({"shape": Shape(fold=1.0)}, {"shape": Shape(mmr=0.3), "where": {"name": {"$ne": "triplet"}}}):
+            found = store.similarity_search("the cat purrs", k=2, **options)
+            assert len({document.page_content for document in found}) == 2
+            assert await store.asimilarity_search("the cat purrs", k=2, **options) == found
+            assert store.as_retriever(search_kwargs={"k": 2, **options}).invoke("the cat purrs") == found
+
+    async def test_queries_beyond_reason(self, store: RagkitVectorStore) -> None:
+        endless = "the cat purrs " * 7_500
+        assert len(endless) > 100_000
+        assert store.similarity_search(endless, k=1)[0].id == "cat"
+        assert store.max_marginal_relevance_search(endless, k=1)[0].id == "cat"
+        assert len(await store.asimilarity_search("cat", k=1_000_000)) == 3
+        for query in ("", "  "):
+            with pytest.raises(InvalidInputError, match="is blank"):
+                store.similarity_search(query)
+            with pytest.raises(InvalidInputError, match="is blank"):
+                await store.asimilarity_search(query)
+            with pytest.raises(InvalidInputError, match="is blank"):
+                store.max_marginal_relevance_search(query)
 
     @pytest.mark.parametrize(
         ("kind", "options"),
