@@ -57,6 +57,10 @@ def test_ways_to_ask(tmp_path: Path) -> None:
     assert "cited: manual.md, characters " in printed
 
 
+def test_serve(tmp_path: Path) -> None:
+    assert [line.split()[0] for line in run("serve.py", cwd=tmp_path).splitlines()] == ["MISS", "HIT", "MISS"]
+
+
 def test_every_example_is_run() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     assert all(f'run("{example.name}"' in here for example in EXAMPLES.glob("*.py"))
