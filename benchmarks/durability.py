@@ -98,7 +98,10 @@ def answers(index: Index) -> bool:
     """Every mode of search answers, with chunks that are there."""
     for mode in ("dense", "bm25", "hybrid"):
         chunks = [hit.chunk for hit in index.search("alpha beta g0w1 g1w1 g2w2", k=5, mode=mode)]
-        if not chunks or index.get_chunks([chunk.id for chunk in chunks]) != chunks:
+        stored = index.get_chunks([chunk.id for chunk in chunks])
+        if not chunks or stored != chunks:
+            waiting = index.stats().unindexed
+            print(f"{mode}: {len(chunks)} hits, {len(stored)} of them stored; {waiting} chunks not indexed", file=sys.stderr)
             return False
     return True
 
