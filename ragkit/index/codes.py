@@ -66,6 +66,7 @@ class IndexCodes:
             )
         self._of, self._embedder, self._choice = store, embedder, choice
         self._opened: dict[str, CodeTable] = {}
+        self._default: TokenReader | None = None
 
     def __repr__(self) -> str:
         return f"IndexCodes({[state.compressor.name for state in self.status()]})"
@@ -126,7 +127,10 @@ class IndexCodes:
 
     def _reader(self, compressor: Compressor, given: TokenReader | None) -> TokenReader:
         """Who reads for a compressor; the default model where it is what the compressor was made for."""
-        reader = reader_for(compressor, self._embedder(), given) or TransformerEmbedder()
+        reader = reader_for(compressor, self._embedder(), given)
+        if reader is None:
+            # Kept, so that the model is loaded once.
+            self._default = reader = self._default or TransformerEmbedder()
         require(compressor, reader)
         return reader
 
@@ -155,17 +159,17 @@ class IndexCodes:
 
     def _fill(self, writer: CodeWriter, doc_ids: Sequence[str], missing: Container[str]) -> dict[str, str]:
         """Store the missing codes of these documents; returns the content addresses of the chunks that have them now."""
+        stored = chunks_with_addresses(self._store, doc_ids)
+        keys = {chunk.id: key for pairs in stored.values() for chunk, key in pairs if chunk.id in missing}
+        lacking = writer.lacking(keys.values())
         items: list[tuple[Document, list[Chunk]]] = []
         order: list[str] = []
-        keys: dict[str, str] = {}
-        for doc_id, pairs in chunks_with_addresses(self._store, doc_ids).items():
-            wanted = {chunk.id: key for chunk, key in pairs if chunk.id in missing}
-            lacking = writer.lacking(wanted.values()) - set(order)
+        for doc_id, pairs in stored.items():
             fresh = {key: chunk for chunk, key in pairs if key in lacking}
             if fresh:
                 items.append((rebuilt(doc_id, [chunk for chunk, _ in pairs]), list(fresh.values())))
                 order += fresh
-            keys |= wanted
+                lacking -= fresh.keys()
         writer.read(items, order)
         writer.put(keys)
         return keys
