@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import ExactBm25, bm25_scores, term_stats
+from ragkit.lexical import Bm25, ExactBm25, bm25_scores, boosts, term_stats
 from ragkit.types import TermStats
 
 WORDS = st.lists(st.sampled_from("abcdefghijklmnop"), max_size=12)
@@ -91,3 +92,17 @@ def test_scoring_candidates_costs_no_time_in_the_corpus():
         return min(times)
 
     assert best(lambda: bm25_scores(query, corpus[:100], stats)) < best(lambda: reference.get_scores(query)) / 4
+
+
+def test_boosts_turn_an_indexs_weights_into_these() -> None:
+    corpus = [["common"] + (["half"] if n % 2 else []) + ([f"rare{n}"]) for n in range(40)]
+    found = boosts(["common", "rare3", "rare3", "nowhere"], term_stats(corpus))
+    assert set(found) == {"common", "rare3"}
+    assert found["rare3"] == pytest.approx(2.0, abs=0.05)
+    assert found["common"] > 10, "rank-bm25 has a floor under common words"
+
+
+@pytest.mark.parametrize("settings", [{"k1": -1.0}, {"k1": math.nan}, {"b": 1.5}])
+def test_settings_of_bm25_out_of_range_are_refused(settings) -> None:
+    with pytest.raises(InvalidInputError, match="BM25"):
+        Bm25(**settings)
