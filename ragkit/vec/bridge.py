@@ -66,7 +66,9 @@ class Bridge:
         """
         rows = np.asarray(vectors, np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.new.dim:
-            raise InvalidInputError(f"vectors have shape {rows.shape}; this bridge takes (n, {self.new.dim}), of {self.new.name!r}.")
+            raise InvalidInputError(
+                f"vectors have shape {rows.shape}; this bridge takes (n, {self.new.dim}), of {self.new.name!r}."
+            )
         carried = np.einsum("nd,de->ne", rows, self.matrix) + self.offset
         lengths = np.linalg.norm(carried, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
@@ -114,7 +116,9 @@ def fit_bridge(
     """
     known = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(known) < _FEWEST:
-        raise InvalidInputError(f"{len(known)} different texts; a bridge wants at least {_FEWEST}, better some thousands of chunks.")
+        raise InvalidInputError(
+            f"{len(known)} different texts; a bridge wants at least {_FEWEST}, better some thousands of chunks."
+        )
     _check(method, rank, least, min(old.card.dim, new.card.dim))
     shuffled = [known[place] for place in np.random.default_rng(seed).permutation(len(known))]
     left_out = 0 if questions is not None else min(_MOST_QUESTIONS, len(known) // 5)
@@ -184,5 +188,3 @@ def _best(queries: Vectors, vectors: Vectors, k: int, itself: Any) -> list[set[i
 
 def _shared(found: list[set[int]], truth: list[set[int]]) -> float:
     return float(np.mean([len(one & other) / len(other) for one, other in zip(found, truth, strict=True)]))
-
-
