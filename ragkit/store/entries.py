@@ -60,14 +60,16 @@ class EntryLog:
     nothing half. ``changed`` and ``unread`` are for one thread at a time; ``append`` may run beside them.
     """
 
-    def __init__(self, path: Path, table: Any, card: ModelCard | None) -> None:
-        self.path, self.card = path, card
-        self._table = table
+    def __init__(self, path: Path, table: Any) -> None:
+        header = _read_header(table.schema, path)
+        self.path, self.card = path, header["card"]
+        self._table, self._born = table, header.get("born")
         self._newest = Newest(path / f"{_TABLE}.lance")
         self._lock = Lock()
         self._known: set[int] = set()
-        self._version = -1
-        self._anchor: tuple[int, int] | None = None
+        self._version = self._breaks = -1
+        #: The last row read: its place, its number, and LanceDB's name for it, which changes when files are merged.
+        self._anchor: tuple[int, int, int] | None = None
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -89,18 +91,18 @@ class EntryLog:
             made = card()
             try:
                 with told(place, "creating the cache", remedy=_REMEDY):
-                    return cls(place, connection.create_table(_TABLE, schema=_schema(made)), made)
+                    return cls(place, connection.create_table(_TABLE, schema=_schema(made)))
             except StoreError as error:
                 if "already exists" not in str(error):
                     raise
         with told(place, "opening", remedy=_REMEDY):
             table = connection.open_table(_TABLE)
-        return cls(place, table, _read_card(table.schema, place))
+        return cls(place, table)
 
     def changed(self) -> bool:
         """True when somebody has committed something since ``unread`` was last called. Costs microseconds."""
         self._open()
-        return self._newest.version() != self._version
+        return self._newest.version() != self._version or self._newest.breaks != self._breaks
 
     def unread(self) -> tuple[list[LogRow], bool]:
         """Rows not returned before and not appended here, and whether the log was begun anew (forget all, then take them).
@@ -108,33 +110,39 @@ class EntryLog:
         Reads onwards from the last row read. Where that row is no longer in its place, because somebody merged files or removed rows,
         the rows' numbers are read and all unknown rows fetched.
         """
-        version = self._newest.version()
-        anew = version < self._version
+        version, breaks = self._newest.version(), self._newest.breaks
         with self._lock:
-            if anew:
-                self._known.clear()
-            anchor = None if anew else self._anchor
-            table = self._tail(anchor)
+            # An open table does not notice that its folder was removed and made anew.
+            anew = breaks != self._breaks and self._version >= 0 and self._begun_anew()
+            table = self._tail(self._anchor)
             if table is None:
-                table = self._tail(None) if not self._known else self._unknown()
+                table = self._unknown()
             fresh = [row for row in _rows_from(table) if row.row not in self._known]
             self._known.update(row.row for row in fresh)
-            self._version = version
+            self._version, self._breaks = version, breaks
         return fresh, anew
 
-    def _tail(self, anchor: tuple[int, int] | None) -> pa.Table | None:
+    def _begun_anew(self) -> bool:
+        """Open the table again; True, and everything forgotten, when it is another than the one opened before."""
+        self._open()
+        with told(self.path, "opening", remedy=_REMEDY):
+            self._table = database.connect(self.path).open_table(_TABLE)
+            born = _read_header(self._table.schema, self.path).get("born")
+        if born == self._born:
+            return False
+        self._born, self._anchor = born, None
+        self._known.clear()
+        return True
+
+    def _tail(self, anchor: tuple[int, int, int] | None) -> pa.Table | None:
         """Everything from the anchor on, the anchor itself left out; None when it is not where it was."""
         place = anchor[0] if anchor else 0
         with told(self.path, "reading the cache", remedy=_REMEDY):
             table = self._open().search().with_row_id(True).offset(place).limit(_ALL).to_arrow()
-        ids = table.column("_rowid")
-        if anchor is not None:
-            if not len(table) or ids[0].as_py() != anchor[1]:
-                return None
-            table = table.slice(1)
-        if len(table):
-            self._anchor = (place + len(table) - (anchor is None), ids[len(ids) - 1].as_py())
-        return table
+        if anchor is not None and (not len(table) or _name(table, 0) != anchor[1:]):
+            return None
+        self._anchor = (place + len(table) - 1, *_name(table, -1)) if len(table) else None
+        return table if anchor is None else table.slice(1)
 
     def _unknown(self) -> pa.Table:
         import numpy as np
@@ -148,7 +156,7 @@ class EntryLog:
                 self._open().search().with_row_id(True).where(_among(missing[at : at + _LOOKUP])).limit(_ALL).to_arrow()
                 for at in range(0, len(missing), _LOOKUP)
             ]
-        self._anchor = (len(table) - 1, table.column("_rowid")[len(table) - 1].as_py()) if len(table) else None
+        self._anchor = (len(table) - 1, *_name(table, -1)) if len(table) else None
         import pyarrow as pa
 
         return pa.concat_tables(parts) if parts else _to_arrow([])
@@ -218,6 +226,11 @@ class EntryLog:
             pause = min(pause * 2, 1.0)
 
 
+def _name(table: pa.Table, at: int) -> tuple[int, int]:
+    place = at % len(table)
+    return table.column("row")[place].as_py(), table.column("_rowid")[place].as_py()
+
+
 def _among(numbers: Iterable[int]) -> str:
     return f"row IN ({', '.join(map(str, numbers))})"
 
@@ -225,7 +238,7 @@ def _among(numbers: Iterable[int]) -> str:
 def _schema(card: ModelCard | None) -> pa.Schema:
     import pyarrow as pa
 
-    header = {"cache": True, "format": _FORMAT, "card": card.to_dict() if card else None}
+    header = {"cache": True, "format": _FORMAT, "born": random.getrandbits(62), "card": card.to_dict() if card else None}
     return pa.schema([*_fields()], metadata={_KEY: json.dumps(header, sort_keys=True)})
 
 
@@ -240,10 +253,9 @@ def _fields() -> list[Any]:
     ]
 
 
-def _read_card(schema: Any, path: Path) -> ModelCard | None:
-    value = (schema.metadata or {}).get(_KEY)
+def _read_header(schema: Any, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(value or "{}")
+        data: dict[str, Any] = json.loads((schema.metadata or {}).get(_KEY) or "{}")
         if not data.get("cache"):
             raise StoreError(f"{path} holds a table {_TABLE!r} that ragkit did not write. Choose another path for the cache.")
         if data["format"] > _FORMAT:
@@ -251,7 +263,7 @@ def _read_card(schema: Any, path: Path) -> ModelCard | None:
                 f"The cache {path} is in format {data['format']}, of a newer ragkit; this version reads formats up to {_FORMAT}. "
                 "Upgrade ragkit, or choose another path."
             )
-        return ModelCard.from_dict(data["card"]) if data["card"] else None
+        return data | {"card": ModelCard.from_dict(data["card"]) if data["card"] else None}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreCorruptError(f"The header of the cache {path} cannot be read ({error}); {_REMEDY}.") from error
 

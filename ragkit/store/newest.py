@@ -22,12 +22,15 @@ class Newest:
         self._folder = folder
         self._versions = str(folder / "_versions")
         self._seen: tuple[int, tuple[int, int]] | None = None
+        #: How often the manifest last seen was gone, or another, when it was looked for: then even an equal version may be another.
+        self.breaks = 0
 
     def version(self) -> int:
         """The newest version. Raises StoreCorruptError when the table or its manifests are gone."""
         seen = self._seen
         try:
             if seen is None or self._mark(seen[0]) != seen[1]:
+                self.breaks += seen is not None
                 return self._look()
             if not os.path.exists(self._manifest(seen[0] + 1)):
                 return seen[0]
