@@ -56,14 +56,23 @@ def search(
     with reporting(as_json=as_json, debug=debug):
         condition = parse_where(where)
         from ragkit.index import Index
+        from ragkit.rerank import CompressedReranker
         from ragkit.retrieve import Phrasings
 
         shape = make_shape(fold=fold, per_document=per_document, mmr=mmr, expand=expand)
         query = Phrasings([question, *also]) if also else question
         index = Index(db, create=False)
+        reranker = CompressedReranker() if rerank else None
         if context_tokens is not None:
             context = index.context(
-                query, max_tokens=context_tokens, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape
+                query,
+                max_tokens=context_tokens,
+                k=k,
+                mode=mode.value,
+                where=condition,
+                fetch_k=fetch_k,
+                shape=shape,
+                rerank=reranker,
             )
             if as_json:
                 print_json(context_dict(context))
@@ -72,9 +81,6 @@ def search(
             left = f", {len(context.left_out)} left out" if context.left_out else ""
             say(f"{len(context.passages)} passages, {context.n_tokens} tokens{left}, from {db}.")
             return
-        from ragkit.rerank import CompressedReranker
-
-        reranker = CompressedReranker() if rerank else None
         hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
         if as_json:
             print_json([hit_dict(hit) for hit in hits])
