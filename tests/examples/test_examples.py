@@ -64,3 +64,12 @@ def test_serve(tmp_path: Path) -> None:
 def test_every_example_is_run() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     assert all(f'run("{example.name}"' in here for example in EXAMPLES.glob("*.py"))
+
+
+def test_semantic_cache(tmp_path: Path) -> None:
+    printed = run("semantic_cache.py", cwd=tmp_path)
+    assert "20 requests, 1 call: According to refunds:1: A refund takes 14 days." in printed
+    assert "number: 500 against nothing" in printed
+    assert "miss in another tenant's scope" in printed
+    assert "miss after the document was replaced" in printed
+    assert printed.rstrip().endswith("A refund takes 30 days.")
