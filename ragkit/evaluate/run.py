@@ -66,7 +66,7 @@ def evaluate(
     if not asked:
         raise InvalidInputError(f"The collection {collection.name!r} has no judged question for unit {chosen!r}.")
     reranked = rerankers or {}
-    codes = any(isinstance(one, CompressedReranker) for one in reranked.values())
+    codes = [one for one in reranked.values() if isinstance(one, CompressedReranker)]
     with _opened(index, documents, chunker, embedder, progress, codes=codes) as ready, ExitStack() as others:
         names: dict[str, tuple[Index, Mode, Rerank | None]] = {str(mode): (ready, mode, None) for mode in modes}
         for name, fusion in (fusions or {}).items():
@@ -108,7 +108,7 @@ def _opened(
     embedder: Embedder | None,
     progress: bool,
     *,
-    codes: bool,
+    codes: Sequence[CompressedReranker],
 ) -> Iterator[Index]:
     if index is not None:
         held, wanted = set(index.document_ids()), {document.id for document in documents if document.text.strip()}
@@ -121,13 +121,14 @@ def _opened(
         return
     from ragkit.index import Index
 
+    with_vectors = next((one.compressor for one in codes if one.given_reader is None), None)
     with (
         TemporaryDirectory(prefix="ragkit-eval-") as folder,
-        Index(Path(folder) / "db", chunker=chunker, embedder=embedder, compressor="auto" if codes else None) as made,
+        Index(Path(folder) / "db", chunker=chunker, embedder=embedder, compressor=with_vectors) as made,
     ):
         made.add(documents, progress=progress)
-        if codes and not made.codes.status():
-            made.codes.fill(progress=progress)
+        for one in codes:
+            made.codes.fill(one.compressor, reader=one.given_reader, progress=progress)
         made.optimize()
         yield made
 
