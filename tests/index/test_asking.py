@@ -119,7 +119,9 @@ def test_a_section_is_all_under_its_headings(index: Index) -> None:
 
 def test_hits_in_one_passage_are_one_hit(index: Index) -> None:
     plain = index.search("the gauge in spring, off first, water, frost", k=30, mode="bm25", fetch_k=30)
-    found = index.search("the gauge in spring, off first, water, frost", k=1, mode="bm25", fetch_k=30, shape=Shape(expand="section"))
+    found = index.search(
+        "the gauge in spring, off first, water, frost", k=1, mode="bm25", fetch_k=30, shape=Shape(expand="section")
+    )
     inside = [hit for hit in plain if hit.chunk.start < found[0].chunk.end and hit.chunk.end > found[0].chunk.start]
     inside = [hit for hit in inside if hit.chunk.doc_id == "manual"]
     assert len(inside) > 1
