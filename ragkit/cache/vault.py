@@ -69,7 +69,7 @@ class Vault:
             rows, anew = self.log.unread()
             with self._lock:
                 if anew:
-                    self.hot.__init__(self.hot.model, self.hot.dim)  # type: ignore[misc]
+                    self.hot = HotSet(self.hot.model, self.hot.dim)
                 self._apply(rows)
             self.learning.apply(row for row in rows if row.kind == "policy")
 
@@ -163,7 +163,7 @@ class Vault:
             return
         with self._lock:
             self._apply(rows)
-        self._files += 1
+        self._files += bool(rows or counted)
         for _, done in taken:
             done.set_result(None)
         self._tend()
@@ -223,7 +223,9 @@ class Vault:
         """Write what waits, end the threads, let go of the table; once."""
         if self.log.closed:
             return
-        self.flush()
-        self._keeper.shutdown()
-        self._writer.shutdown()
-        self.log.close()
+        try:
+            self.flush()
+        finally:
+            self._keeper.shutdown()
+            self._writer.shutdown()
+            self.log.close()
