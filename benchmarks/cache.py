@@ -162,6 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for entries in given.entries:
             found.append(measure(entries, given.rounds, given.puts, Path(folder)))
+            print(f"{entries} entries measured", file=sys.stderr, flush=True)
             other = gptcache(entries, given.rounds, Path(folder) / "gptcache") if given.gptcache else None
             if other is not None:
                 found.append(other)

@@ -7,6 +7,7 @@ import unicodedata
 import regex
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*|\p{N}+")
+_BLANKS = regex.compile(r"\s+")
 _DENSE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 #: Whole texts that only push a conversation on.
@@ -397,4 +398,4 @@ def normalised(text: str) -> str:
 
     Case is kept: "us" and "US" are different words.
     """
-    return regex.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip().rstrip(".!?").rstrip()
+    return _BLANKS.sub(" ", unicodedata.normalize("NFC", text)).strip().rstrip(".!?").rstrip()

@@ -42,7 +42,7 @@ class Word:
 class Reading:
     """A prompt with contractions and typographic signs spelt out, its words, and its content (stems without function words).
 
-    ``english``: at least one English function word. ``spaced``: its script puts blanks between words.
+    ``folded_words`` are the words, casefolded, once each. ``english``: at least one English function word. ``spaced``: its script puts blanks between words.
     """
 
     text: str
@@ -51,11 +51,7 @@ class Reading:
     content: frozenset[str]
     english: bool
     spaced: bool
-
-    @property
-    def folded_words(self) -> frozenset[str]:
-        """The words, casefolded."""
-        return frozenset(word.folded for word in self.words)
+    folded_words: frozenset[str]
 
 
 def stem(word: str) -> str:
@@ -91,7 +87,15 @@ def read(text: str) -> Reading:
         words = [Word(word.text, word.folded, word.stem, False) for word in words]
     content = frozenset(meaning(word.folded) for word in words if word.folded not in FUNCTION and word.folded not in ASKING)
     english = any(word.folded in FUNCTION for word in words)
-    return Reading(plain, plain.casefold(), tuple(words), content, english, not _NO_SPACES.search(plain))
+    return Reading(
+        plain,
+        plain.casefold(),
+        tuple(words),
+        content,
+        english,
+        not _NO_SPACES.search(plain),
+        frozenset(word.folded for word in words),
+    )
 
 
 _SIGNS = str.maketrans({"’": "'", "‘": "'", "`": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
