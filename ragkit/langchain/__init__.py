@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ragkit.errors import MissingDependencyError
 
 try:
@@ -23,19 +25,41 @@ from ragkit.langchain.splitter import RagkitTextSplitter
 from ragkit.langchain.transformer import RagkitDocumentTransformer
 from ragkit.langchain.vectorstore import RagkitVectorStore
 
+if TYPE_CHECKING:
+    from ragkit.langchain.cache import RagkitSemanticCache
+    from ragkit.langchain.retrieval_cache import RagkitCachedRetriever
+
 __all__ = [
     "ChatSituator",
     "HypotheticalDocuments",
     "LangChainEmbedder",
     "MultiQuery",
+    "RagkitCachedRetriever",
     "RagkitContext",
     "RagkitDocumentTransformer",
     "RagkitEmbeddings",
     "RagkitRecordManager",
     "RagkitReranker",
     "RagkitRetriever",
+    "RagkitSemanticCache",
     "RagkitTextSplitter",
     "RagkitVectorStore",
     "StandaloneQuestion",
     "reranker_from",
 ]
+
+_LAZY = {"RagkitCachedRetriever": "ragkit.langchain.retrieval_cache", "RagkitSemanticCache": "ragkit.langchain.cache"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what rests on the cache when it is first used."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
+    raise AttributeError(f"module 'ragkit.langchain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
