@@ -135,6 +135,34 @@ FAULTS = [
         edit("ragkit/chunk/engine.py", r"reserve=self\._reserve \+ tokens", "reserve=self._reserve"),
         "test_context_and_text_together_keep_the_limit",
     ),
+    Fault(
+        "an answer from another scope",
+        tests("tests/cache/test_semantic.py", "-k", "scope"),
+        edit("ragkit/cache/questions.py", r'key=digest\(place, "json"', 'key=digest("json"'),
+        "FAILED",
+    ),
+    Fault(
+        "tools that a cached answer need not match",
+        tests("tests/proxy/test_requests.py"),
+        edit("ragkit/proxy/requests.py", r"tools=_part\(body, _TOOLS\),", "tools=None,"),
+        "test_everything_else_is_scope",
+    ),
+    Fault(
+        "half a stream taken for an answer",
+        tests("tests/proxy/test_recording.py"),
+        edit("ragkit/proxy/recording.py", r"if self\._done and not self\.why else None", "or {}"),
+        "test_what_is_not_whole_is_no_answer",
+    ),
+    Fault(
+        "MaxSim without its gates",
+        tests("tests/vec/test_maxsim.py"),
+        edit(
+            "ragkit/vec/maxsim.py",
+            r"^    best = token_maxima\(queries, codes, counts\)$",
+            "    best = token_maxima(queries, codes, counts)\n    gates = np.ones_like(gates)",
+        ),
+        "FAILED",
+    ),
     Fault("torch imported with ragkit", IMPORTS, append("ragkit/weights.py", "\nimport torch\n"), "test_nothing_heavy_is_loaded"),
     Fault(
         "a slow import",
