@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ragkit import __version__
+from ragkit.cli.caching import cache
 from ragkit.cli.chunking import chunk
 from ragkit.cli.evaluating import evaluate
 from ragkit.cli.indexing import index
@@ -61,6 +62,7 @@ app.command(epilog="Example: ragkit move --db kb.lance --model all-MiniLM-L6-v2 
 app.command(epilog="Example: ragkit chunk README.md --chunker markdown --max-tokens 200")(chunk)
 app.command(name="eval", epilog="Example: ragkit eval collections/cranfield --mode dense --mode hybrid")(evaluate)
 app.command(epilog="Example: ragkit serve --upstream https://api.openai.com/v1 --cache cache.lance")(serve)
+app.add_typer(cache, name="cache")
 app.add_typer(train, name="train")
 app.add_typer(study, name="study")
 

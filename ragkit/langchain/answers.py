@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core._api.beta_decorator import suppress_langchain_beta_warning
 from langchain_core.load import dumps, loads
+from langchain_core.load.serializable import Serializable
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 
@@ -15,6 +16,15 @@ from ragkit.cache import Outcome
 #: All that is ever made of what the store holds.
 _CLASSES = (AIMessage, AIMessageChunk, ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk)
 _FINISH = ("finish_reason", "stop_reason", "done_reason")
+
+# LangChain says once that its loader may change; nobody who uses this cache can do anything about it.
+with suppress_langchain_beta_warning():
+    loads("0", allowed_objects=[])
+
+
+def revived(text: str, classes: Sequence[type[Serializable]]) -> Any:
+    """What LangChain's ``dumps`` wrote; makes objects of these classes and no others. Any exception for a foreign text."""
+    return loads(text, allowed_objects=classes)
 
 
 def packed(generations: Sequence[Generation]) -> str | None:
@@ -30,10 +40,7 @@ def packed(generations: Sequence[Generation]) -> str | None:
 def unpacked(text: str) -> list[Generation] | None:
     """The generations in a text that ``packed`` made; None for any other text. Makes no object but messages and generations."""
     try:
-        with warnings.catch_warnings():
-            # LangChain announces that its loader may change.
-            warnings.simplefilter("ignore")
-            found: Any = loads(text, allowed_objects=_CLASSES)
+        found = revived(text, _CLASSES)
     except Exception:
         # A foreign text can fail in any way: in JSON, in the loader, or in the classes' own checks.
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,13 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.load import dumps, loads
+from langchain_core.load import dumps
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
 from ragkit.cache import Outcome, Scope, SemanticCache, Verdict
 from ragkit.errors import EmbeddingError, InvalidInputError, StoreError
+from ragkit.langchain.answers import revived
 from ragkit.langchain.retriever import RagkitRetriever
 
 _LOG = logging.getLogger(__name__)
@@ -62,8 +64,6 @@ class RagkitCachedRetriever(BaseRetriever):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **changes: Any
     ) -> list[Document]:
-        import asyncio
-
         begun, scope = time.time(), self._scope(changes)
         verdict = await asyncio.to_thread(self._asked, query, scope)
         found = None
@@ -121,7 +121,7 @@ class RagkitCachedRetriever(BaseRetriever):
             names = sorted({name for one in fresh if (name := _source(one))})
             text = _packed(fresh, self.retriever.index.digests(names))
             outcome = Outcome(text="documents", error="" if text else "the documents cannot be stored exactly")
-            self.cache.put(query, text or "-", outcome=outcome, scope=scope, tags=names, begun=begun)
+            self.cache.put(query, text or "-", outcome=outcome, scope=scope, sources=names, begun=begun)
         except _SPARED as error:
             _LOG.warning("The documents found could not be stored: %s", error)
 
@@ -158,7 +158,7 @@ def _packed(found: Sequence[Document], digests: Mapping[str, str]) -> str | None
 def _unpacked(text: str) -> tuple[list[Document], dict[str, str]] | None:
     """Documents and digests; None for what ``_packed`` did not make. Makes no object but documents."""
     try:
-        data = loads(text, allowed_objects=[Document])
+        data = revived(text, [Document])
         return list(data["documents"]), dict(data["digests"])
     except Exception:
         return None
