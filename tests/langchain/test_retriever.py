@@ -146,7 +146,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "+".join(settings))
 @pytest.mark.parametrize("how", ["constructor", "call"])
 async def test_batches_are_one_search_and_equal_single_calls(
     manual: Index, scans: list[int], settings: dict[str, Any], how: str
