@@ -11,6 +11,7 @@ import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
 from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.training_cache import cache
 from ragkit.cli.training_rerank import rerank
 from ragkit.weights import DEFAULT_MODEL
 
@@ -206,3 +207,6 @@ def _show(report: ContextReport) -> None:
 train.command(
     epilog="Example: ragkit train rerank docs --out rerank.safetensors. Exit code 1 when the untrained form is kept.",
 )(rerank)
+train.command(
+    epilog="Example: ragkit train cache pairs.jsonl --out cache.safetensors. Exit code 1 when plain is kept.",
+)(cache)

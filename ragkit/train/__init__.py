@@ -1,7 +1,9 @@
-"""Train small parts on your own documents: a context adapter for a frozen embedder."""
+"""Train small parts on your own documents and prompts, and keep them only where held-out ones gain."""
 
 from __future__ import annotations
 
+from ragkit.train.cache import CacheReport, train_cache
+from ragkit.train.cache_made import pairs_by_model, pairs_by_rule
 from ragkit.train.context import DEFAULT_CHUNKER, train_context
 from ragkit.train.fusion import load_fusion, save_fusion, train_fusion
 from ragkit.train.labels import Label, labels_by_rule, load_labels
@@ -9,13 +11,17 @@ from ragkit.train.report import ContextReport, Difference
 
 __all__ = [
     "DEFAULT_CHUNKER",
+    "CacheReport",
     "ContextReport",
     "Difference",
     "Label",
     "labels_by_rule",
     "load_fusion",
     "load_labels",
+    "pairs_by_model",
+    "pairs_by_rule",
     "save_fusion",
+    "train_cache",
     "train_context",
     "train_fusion",
 ]
