@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,20 +15,31 @@ from opentelemetry.trace import Span
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ragkit.cache import Scope, Verdict, normalised
+from ragkit.cache import Scope, Verdict, normalised, refuse_storing
+from ragkit.errors import RagkitError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answers import Body, events, outcome_of, replayed, tokens_of
 from ragkit.proxy.controls import BadControlError, Controls, read_controls, status_headers
-from ragkit.proxy.forwarding import TooLargeError, encoded, failure, outgoing, passed_on, read_body, upstream_failure
+from ragkit.proxy.forwarding import (
+    Passing,
+    TooLargeError,
+    encoded,
+    failure,
+    one_line_each,
+    outgoing,
+    passed_on,
+    read_body,
+    upstream_failure,
+)
 from ragkit.proxy.memory import Found, Memory
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.recording import Recording
 from ragkit.proxy.requests import Asked, Endpoint, read_request
 from ragkit.proxy.settings import Settings, Upstream
 from ragkit.proxy.tasks import Tasks
-from ragkit.proxy.tenancy import tenant_of
+from ragkit.proxy.tenancy import deciding, tenant_of
 from ragkit.proxy.tracing import answering_span, tell_usage, tell_verdict
-from ragkit.proxy.upstreams import Outgoing, UpstreamError, Upstreams, response_headers
+from ragkit.proxy.upstreams import DECODED, Outgoing, UpstreamError, Upstreams, response_headers
 
 #: Chunks of a stream that may wait for a slow client before the upstream has to wait, too.
 _AHEAD = 64
@@ -49,16 +60,23 @@ class _Job:
     headers: dict[str, str]
     span: Span
     flight: Flight | None = None
+    forget: Callable[[], object] = lambda: None
     begun: float = field(default_factory=time.time)
 
     @property
     def storable(self) -> bool:
         return self.scope is not None and self.controls.store and not self.controls.dry_run
 
-    def land(self, body: Body | None) -> None:
-        """Tell those who wait for this request; None: ask for yourselves."""
+    def land(self, body: Body) -> None:
+        """Give those who wait for this request its answer, and those who come before it is stored."""
         if self.flight is not None and not self.flight.done():
             self.flight.set_result(body)
+
+    def end(self) -> None:
+        """Nobody waits for this request any more; those who still do ask for themselves."""
+        self.forget()
+        if self.flight is not None and not self.flight.done():
+            self.flight.set_result(None)
 
 
 class Answering:
@@ -81,8 +99,11 @@ class Answering:
     async def __call__(self, request: Request, endpoint: Endpoint) -> Response:
         """The response to a request; errors are responses, too."""
         try:
-            data = await read_body(request, self._settings.max_body)
-            controls = read_controls(request.headers)
+            async with asyncio.timeout(self._settings.deadline):
+                data = await read_body(request, self._settings.max_body)
+            controls = read_controls(one_line_each(request.headers))
+        except TimeoutError:
+            return failure(408, f"The request did not come whole within {self._settings.deadline:g} seconds.")
         except TooLargeError:
             return failure(413, f"The body is larger than {self._settings.max_body} bytes, the server's limit.")
         except BadControlError as error:
@@ -97,9 +118,12 @@ class Answering:
     async def _answer(
         self, request: Request, data: bytes, asked: Asked, controls: Controls, upstream: Upstream, span: Span
     ) -> Response:
-        scope = None if asked.bypass else self._scope(asked, controls, request.headers)
-        found = await self._memory.look(asked, scope, max_age=controls.max_age) if scope and controls.lookup else None
         out = outgoing(request, self._settings, data, plain=True)
+        try:
+            scope = None if asked.bypass else self._scope(asked, controls, one_line_each(request.headers), out)
+        except RagkitError as error:
+            asked, scope = replace(asked, bypass=f"no scope can be made of it: {error}"), None
+        found = await self._memory.look(asked, scope, max_age=controls.max_age) if scope and controls.lookup else None
         job = _Job(
             asked=asked,
             data=data,
@@ -119,12 +143,14 @@ class Answering:
             return failure(
                 504, "Only a cached answer was asked for, and there is none.", kind="only_if_cached", extra=job.headers
             )
-        return await self._joined(job) if job.storable and controls.lookup else await self._forward(job)
+        alike = asked.temperature is None or asked.temperature <= self._settings.max_temperature
+        return await self._joined(job) if job.storable and controls.lookup and alike else await self._forward(job)
 
-    def _scope(self, asked: Asked, controls: Controls, headers: Mapping[str, str]) -> Scope:
+    def _scope(self, asked: Asked, controls: Controls, headers: Mapping[str, str], out: Outgoing) -> Scope:
         tenant = tenant_of(headers, self._secret, shared=self._settings.shared_tenant)
         named = {name: headers.get(name) for name in self._settings.scope_headers}
-        return asked.scope(tenant=tenant, extra={"headers": named, "scope": controls.scope})
+        sent = {"query": out.query, "headers": deciding(out.headers)}
+        return asked.scope(tenant=tenant, extra={"headers": named, "scope": controls.scope, "sent": sent})
 
     def _told(self, asked: Asked, controls: Controls, found: Found | None, span: Span) -> dict[str, str]:
         """The headers of an answer that does not come from the cache; counts why."""
@@ -162,7 +188,7 @@ class Answering:
         answer = replayed(body)
         if asked.stream:
             return StreamingResponse(_each(events(asked, answer)), media_type="text/event-stream", headers=headers)
-        return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json", headers=headers)
+        return Response(json.dumps(answer), media_type="application/json", headers=headers)
 
     async def _audit(self, job: _Job) -> None:
         """The fresh answer that a hit has spared, made after all, so that the policy learns from the comparison."""
@@ -189,8 +215,7 @@ class Answering:
         known = self._flights.get(key)
         if known is None:
             flight = self._flights[key] = asyncio.get_running_loop().create_future()
-            flight.add_done_callback(lambda _: self._flights.pop(key, None))
-            return await self._forward(replace(job, flight=flight))
+            return await self._forward(replace(job, flight=flight, forget=lambda: self._flights.pop(key, None)))
         body = await asyncio.shield(known)
         if body is None or job.found is None:
             return await self._forward(job)
@@ -201,7 +226,7 @@ class Answering:
     async def _forward(self, job: _Job) -> Response:
         with ExitStack() as landing:
             # Whatever happens before somebody else has taken it over, nobody waits in vain.
-            landing.callback(job.land, None)
+            landing.callback(job.end)
             try:
                 async with asyncio.timeout(self._settings.deadline):
                     response = await self._upstreams.send(job.upstream, job.out)
@@ -241,20 +266,20 @@ class Answering:
         landing.pop_all()
         self._tasks.start(self._keep(job, _json(data), size=len(data)))
         answer = Response(data, status_code=response.status_code)
-        answer.raw_headers += encoded([*response_headers(response.headers.multi_items()), *job.headers.items()])
+        answer.raw_headers += encoded([*response_headers(response.headers.multi_items(), DECODED), *job.headers.items()])
         return answer
 
     def _recorded(self, job: _Job, response: httpx2.Response) -> Response:
         """Pass a stream on while it is recorded. A client that leaves does not stop it: its answer is paid for, and kept."""
         stream = _Stream()
         self._tasks.start(self._pump(job, response, stream))
-        answer = StreamingResponse(stream, status_code=response.status_code)
+        answer = Passing(stream, status=response.status_code, ended=stream.leave)
         answer.raw_headers = encoded([*response_headers(response.headers.multi_items()), *job.headers.items()])
         return answer
 
     async def _pump(self, job: _Job, response: httpx2.Response, stream: _Stream) -> None:
         recording = Recording(job.asked.endpoint, limit=self._settings.max_entry)
-        broken: Exception | None = None
+        broken: BaseException | None = None
         try:
             async with asyncio.timeout(self._settings.deadline):
                 async for data in response.aiter_raw():
@@ -263,21 +288,25 @@ class Answering:
         except (httpx2.HTTPError, TimeoutError) as error:
             self._metrics.upstream_failures.labels(job.upstream.url, "body").inc()
             broken = error
+        except BaseException as error:
+            # Stopped, or a fault of ours: the client must not take what it has for the whole.
+            broken = error
+            raise
         finally:
             body = None if broken else recording.body
-            if body is None:
-                job.land(None)
             await response.aclose()
+            if body is None:
+                job.end()
+                self._metrics.unstored.labels("incomplete").inc()
+            else:
+                # Beside the client, which may be slow to take the rest.
+                self._tasks.start(self._keep(job, body))
             await stream.end(broken)
-        if body is None:
-            self._metrics.unstored.labels("incomplete").inc()
-        else:
-            await self._keep(job, body)
 
     async def _keep(self, job: _Job, body: Any, *, size: int = 0, status: int = 200) -> None:
         """Land those who wait, and store what may be stored."""
         with ExitStack() as landing:
-            landing.callback(job.land, None)
+            landing.callback(job.end)
             assert job.scope is not None
             outcome = outcome_of(job.asked.endpoint, body, asked=job.asked, status=status)
             if size > self._settings.max_entry:
@@ -288,7 +317,7 @@ class Answering:
                 return
             read, written = tokens_of(body)
             tell_usage(job.span, model=str(body.get("model", "")), finish=outcome.finish, read=read, written=written)
-            if not outcome.tool_calls and not outcome.refusal:
+            if refuse_storing(outcome, max_temperature=self._settings.max_temperature) is None:
                 job.land(body)
             cost = self._settings.cost(job.asked.model, read=read, written=written) or float(read + written or 1)
             refused = await self._memory.keep(job.asked, job.scope, job.found, body, outcome, begun=job.begun, cost=cost)
@@ -300,7 +329,7 @@ class _Stream:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
-        self._broken: Exception | None = None
+        self._broken: BaseException | None = None
         self._gone = False
 
     async def put(self, data: bytes) -> None:
@@ -308,23 +337,23 @@ class _Stream:
         if not self._gone:
             await self._queue.put(data)
 
-    async def end(self, broken: Exception | None) -> None:
+    async def end(self, broken: BaseException | None) -> None:
         """Nothing more comes, because of ``broken`` if that is given: then the client's connection breaks off, too."""
         self._broken = broken
         if not self._gone:
             await self._queue.put(None)
 
     async def __aiter__(self) -> Any:
-        try:
-            while (data := await self._queue.get()) is not None:
-                yield data
-            if self._broken is not None:
-                raise self._broken
-        finally:
-            self._gone = True
-            # A reader of the upstream that waits for room goes on alone.
-            while not self._queue.empty():
-                self._queue.get_nowait()
+        while (data := await self._queue.get()) is not None:
+            yield data
+        if self._broken is not None:
+            raise ConnectionError("the upstream's stream broke off") from self._broken
+
+    async def leave(self) -> None:
+        """The client has gone, or has all: a reader of the upstream that waits for room goes on alone."""
+        self._gone = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
 
 
 def _json(data: bytes) -> Any:

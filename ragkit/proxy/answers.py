@@ -44,13 +44,12 @@ def _chat_outcome(body: Mapping[str, Any], facts: dict[str, Any]) -> Outcome:
 
 
 def _responses_outcome(body: Mapping[str, Any], facts: dict[str, Any]) -> Outcome:
-    output = body.get("output")
-    if not isinstance(output, list):
+    items = body.get("output")
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         return Outcome(text="", error="no output", **facts)
-    items = [item for item in output if isinstance(item, Mapping)]
-    parts = [
-        part for item in items if item.get("type") == "message" for part in item.get("content") or () if isinstance(part, Mapping)
-    ]
+    parts = [part for item in items if item.get("type") == "message" for part in item.get("content") or ()]
+    if not all(isinstance(part, Mapping) and isinstance(part.get("text", ""), str) for part in parts):
+        return Outcome(text="", error="a message of an unknown shape", **facts)
     return Outcome(
         text="".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text"),
         finish=str(body.get("status")),
@@ -79,7 +78,10 @@ def tokens_of(body: Mapping[str, Any]) -> tuple[int, int]:
 def replayed(body: Mapping[str, Any]) -> Body:
     """A stored body as the answer to a new request: everything as it came, and a usage of nothing, for nothing was used."""
     usage = body.get("usage")
-    return {**body, "usage": _nothing(usage)} if isinstance(usage, Mapping) else dict(body)
+    if isinstance(usage, Mapping):
+        return {**body, "usage": _nothing(usage)}
+    # A stream of which nobody asked the usage recorded none; who asks for this answer plain, or with it, expects one.
+    return {**body, "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}} if "choices" in body else dict(body)
 
 
 def _nothing(usage: Mapping[str, Any]) -> Body:
@@ -146,4 +148,5 @@ def _pieces(text: str) -> Iterable[str]:
 
 
 def _event(value: Body) -> bytes:
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n\n"
+    # Escaped: half a surrogate pair, which JSON may hold, is no UTF-8.
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"

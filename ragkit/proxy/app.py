@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,7 +22,7 @@ from ragkit.errors import InvalidInputError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answering import Answering
 from ragkit.proxy.embeddings import Embedding, Vectors
-from ragkit.proxy.forwarding import failure, outgoing, passed_on, upstream_failure
+from ragkit.proxy.forwarding import BadPathError, failure, outgoing, passed_on, upstream_failure
 from ragkit.proxy.judging import same_text, similar
 from ragkit.proxy.memory import Memory
 from ragkit.proxy.metrics import Metrics
@@ -88,6 +89,9 @@ class Server:
         upstream = self.settings.upstreams[0]
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         out = outgoing(request, self.settings, request.stream() if has_body else b"")
+        if "content-length" in request.headers:
+            # Not every upstream takes a body of unknown length.
+            out = replace(out, headers={**out.headers, "content-length": request.headers["content-length"]})
         try:
             response = await self.upstreams.send(upstream, out)
         except UpstreamError as error:
@@ -114,7 +118,13 @@ class Server:
 
         async def answer(request: Request) -> Response:
             with self.metrics.in_flight.track_inprogress():
-                response = await handler(request)
+                try:
+                    response = await handler(request)
+                except ClientDisconnect:
+                    # Nobody reads this; 499 is what servers count such requests as.
+                    response = failure(499, "The client left before its request was whole.")
+                except BadPathError:
+                    response = failure(400, "The path holds '.' or '..' as a step.", kind="invalid_request_error")
             self.metrics.requests.labels(endpoint, str(response.status_code)).inc()
             return response
 

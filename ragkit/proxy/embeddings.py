@@ -17,11 +17,20 @@ from starlette.responses import Response
 
 from ragkit.errors import RagkitError
 from ragkit.proxy.controls import BadControlError, read_controls
-from ragkit.proxy.forwarding import TooLargeError, encoded, failure, outgoing, passed_on, read_body, upstream_failure
+from ragkit.proxy.forwarding import (
+    TooLargeError,
+    encoded,
+    failure,
+    one_line_each,
+    outgoing,
+    passed_on,
+    read_body,
+    upstream_failure,
+)
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.settings import Settings
-from ragkit.proxy.tenancy import tenant_of
-from ragkit.proxy.upstreams import UpstreamError, Upstreams, response_headers
+from ragkit.proxy.tenancy import deciding, tenant_of
+from ragkit.proxy.upstreams import DECODED, UpstreamError, Upstreams, response_headers
 from ragkit.sqlite import SqliteFile
 from ragkit.types import canonical_json, digest
 
@@ -82,8 +91,11 @@ class Embedding:
     async def __call__(self, request: Request) -> Response:
         """The response to a request; errors are responses, too."""
         try:
-            data = await read_body(request, self._settings.max_body)
-            controls = read_controls(request.headers)
+            async with asyncio.timeout(self._settings.deadline):
+                data = await read_body(request, self._settings.max_body)
+            controls = read_controls(one_line_each(request.headers))
+        except TimeoutError:
+            return failure(408, f"The request did not come whole within {self._settings.deadline:g} seconds.")
         except TooLargeError:
             return failure(413, f"The body is larger than {self._settings.max_body} bytes, the server's limit.")
         except BadControlError as error:
@@ -94,16 +106,21 @@ class Embedding:
         if upstream is None:
             return failure(404, f"No upstream of this server serves the model {model!r}.", kind="invalid_request_error")
         inputs = _inputs(body)
+        out = outgoing(request, self._settings, data)
         known: dict[str, Any] = {}
         keys: list[str] = []
         if inputs is not None and controls.store:
-            tenant = tenant_of(request.headers, self._secret, shared=self._settings.shared_tenant)
-            about = canonical_json({name: body.get(name) for name in _DECIDING})
+            tenant = tenant_of(one_line_each(request.headers), self._secret, shared=self._settings.shared_tenant)
+            sent = {"query": out.query, "headers": deciding(out.headers)}
+            about = canonical_json([{name: body.get(name) for name in _DECIDING}, sent])
             keys = [digest(tenant, upstream.url, about, canonical_json(one)) for one in inputs]
-            known = await self._look(keys) if controls.lookup else {}
+            known = await self._look(keys) if controls.lookup and not controls.dry_run else {}
         missing = [place for place, key in enumerate(keys) if key not in known]
         if inputs is not None and keys and not missing:
             return self._answer(body, [known[key] for key in keys], {}, [], _told(len(keys), 0))
+        if controls.only_cached:
+            told = _told(len(keys) - len(missing), len(missing) or 1)
+            return failure(504, "Only stored embeddings were asked for, and some are not.", kind="only_if_cached", extra=told)
         if inputs is not None and known:
             data = json.dumps({**body, "input": [inputs[place] for place in missing]}).encode()
         headers = _told(len(keys) - len(missing), len(missing) or 1)
@@ -140,7 +157,7 @@ class Embedding:
             if known:
                 return failure(502, f"The upstream did not give {len(missing)} embeddings for as many inputs.", extra=headers)
             answer = Response(data, status_code=response.status_code)
-            answer.raw_headers += encoded([*response_headers(response.headers.multi_items()), *headers.items()])
+            answer.raw_headers += encoded([*response_headers(response.headers.multi_items(), DECODED), *headers.items()])
             return answer
         added = {keys[place]: value for place, value in zip(missing, fresh, strict=True)}
         try:
@@ -148,7 +165,7 @@ class Embedding:
         except (RagkitError, sqlite3.Error) as error:
             self._failed("put", error)
         return self._answer(
-            body, [(known | added)[key] for key in keys], told, response_headers(response.headers.multi_items()), headers
+            body, [(known | added)[key] for key in keys], told, response_headers(response.headers.multi_items(), DECODED), headers
         )
 
     def _answer(
@@ -211,7 +228,10 @@ def _fresh(told: Mapping[str, Any], count: int) -> list[Any] | None:
     data = told.get("data")
     if not isinstance(data, list) or len(data) != count or not all(isinstance(one, dict) and "embedding" in one for one in data):
         return None
-    return [one["embedding"] for one in sorted(data, key=lambda one: one.get("index", 0))]
+    places = [one.get("index", place) for place, one in enumerate(data)]
+    if sorted(place for place in places if isinstance(place, int)) != list(range(count)):
+        return None
+    return [one["embedding"] for _, one in sorted(zip(places, data, strict=True), key=lambda pair: pair[0])]
 
 
 def _told(known: int, asked: int) -> dict[str, str]:

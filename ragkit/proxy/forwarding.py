@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx2
-from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ragkit.proxy.controls import CONTROL_HEADERS
 from ragkit.proxy.settings import Settings
@@ -19,6 +22,10 @@ V1 = "/v1"
 
 class TooLargeError(Exception):
     """A body over the limit."""
+
+
+class BadPathError(Exception):
+    """A path with steps such as "..", by which a request could leave the upstream's base."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -36,25 +43,57 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def one_line_each(headers: Headers) -> dict[str, str]:
+    """Headers by name, several lines of one name joined as RFC 9110 (section 5.2) has it: everybody must read the same of them."""
+    return {name: ", ".join(headers.getlist(name)) for name in dict.fromkeys(headers.keys())}
+
+
 def outgoing(request: Request, settings: Settings, body: bytes | AsyncIterator[bytes], *, plain: bool = False) -> Outgoing:
-    """The request as the upstream gets it; ``plain`` asks for an answer that is not compressed, so that it can be read here."""
-    headers = request_headers(request.headers.items(), settings.request_headers)
+    """The request as the upstream gets it; ``plain`` asks for an answer that is not compressed, so that it can be read here.
+
+    Raises BadPathError for a path that could lead out of the upstream's base.
+    """
+    headers = request_headers(one_line_each(request.headers).items(), settings.request_headers)
     headers = {name: value for name, value in headers.items() if name not in CONTROL_HEADERS}
     headers["accept-encoding"] = "identity" if plain else request.headers.get("accept-encoding", "identity")
     return Outgoing(
         method=request.method,
-        path=request.url.path.removeprefix(V1),
-        query=request.url.query,
+        path=_path(request),
+        query=request.scope["query_string"].decode("latin-1"),
         headers=headers,
         body=body,
     )
 
 
+def _path(request: Request) -> str:
+    """The path behind /v1 as the client wrote it: decoding and encoding it again would make another one of "%2F" or "%3F"."""
+    written = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = str(written.decode("latin-1")).partition("?")[0]
+    steps = unquote(path).replace("\\", "/").split("/")
+    if not path.startswith(V1 + "/") or ".." in steps or "." in steps:
+        raise BadPathError
+    return path.removeprefix(V1)
+
+
 def passed_on(response: httpx2.Response, extra: dict[str, str]) -> StreamingResponse:
     """An open upstream response for the client, byte by byte."""
-    answer = StreamingResponse(response.aiter_raw(), status_code=response.status_code, background=BackgroundTask(response.aclose))
+    answer = Passing(response.aiter_raw(), status=response.status_code, ended=response.aclose)
     answer.raw_headers = encoded([*response_headers(response.headers.multi_items()), *extra.items()])
     return answer
+
+
+class Passing(StreamingResponse):
+    """A body handed on; ``ended`` is awaited whatever becomes of it, also where the client left before the first byte."""
+
+    def __init__(self, body: Any, *, status: int, ended: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(body, status_code=status)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._ended()
 
 
 def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -71,8 +110,3 @@ def failure(status: int, message: str, *, kind: str = "ragkit_error", extra: dic
 def upstream_failure(error: UpstreamError, extra: dict[str, str]) -> Response:
     """What a client is told when no answer came."""
     return failure(error.status, str(error), kind=f"upstream_{error.kind}", extra=extra)
-
-
-__all__ = [
-    "V1", "ClientDisconnect", "TooLargeError", "encoded", "failure", "outgoing", "passed_on", "read_body", "upstream_failure",
-]  # fmt: skip

@@ -16,12 +16,14 @@ _OF_CHUNKS = frozenset({"choices", "object", "obfuscation", "usage"})
 class Recording:
     """Feed it bytes as they pass; ``body`` is the whole answer once the terminal event has come, None before and after a fault.
 
-    ``limit`` is the most bytes it keeps: a longer stream is passed on and not recorded. ``why`` says why there is no body.
+    ``limit`` is the most bytes of one event, and of all texts together: a stream with more is passed on and not recorded. What
+    events are wrapped in does not count, or a long answer could be stored from a plain request only. ``why`` says why there is no body.
     """
 
     def __init__(self, endpoint: Endpoint, *, limit: int) -> None:
         self._take: Callable[[str, Body], None] = self._chat if endpoint == "chat" else self._responses
-        self._left = limit
+        self._limit = self._left = limit
+        self._held = 0
         self._lines = b""
         self._data: list[bytes] = []
         self._frame: Body = {}
@@ -34,17 +36,16 @@ class Recording:
         """The next bytes of the stream, cut anywhere."""
         if self._left <= 0:
             return
-        self._left -= len(data)
-        if self._left <= 0:
-            self._spoil("the answer is longer than entries may be")
-            return
         *lines, self._lines = (self._lines + data).replace(b"\r\n", b"\n").split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+                self._held += len(line)
             elif not line and self._data:
-                found, self._data = b"\n".join(self._data), []
+                found, self._data, self._held = b"\n".join(self._data), [], 0
                 self._event(found)
+        if self._held + len(self._lines) > self._limit:
+            self._spoil("the answer is longer than entries may be")
 
     @property
     def body(self) -> Body | None:
@@ -63,7 +64,7 @@ class Recording:
             return
         try:
             value = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._spoil("an event is no JSON")
             return
         if not isinstance(value, dict) or value.get("error"):
@@ -97,7 +98,7 @@ class Recording:
                 self._spoil("there is more than one choice")
                 return
             for name, value in (choice.get("delta") or {}).items():
-                if name == "role" or value is None:
+                if name == "role" or value is None or value in ([], {}):
                     continue
                 if not isinstance(value, str):
                     self._spoil(
@@ -105,6 +106,10 @@ class Recording:
                     )
                     return
                 self._message.setdefault(name, []).append(value)
+                self._left -= len(value)
+                if self._left <= 0:
+                    self._spoil("the answer is longer than entries may be")
+                    return
             self._finish = choice.get("finish_reason") or self._finish
 
     def _responses(self, kind: str, event: Body) -> None:

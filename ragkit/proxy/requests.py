@@ -15,8 +15,8 @@ Endpoint = Literal["chat", "responses"]
 #: Fields that do not change what a model answers: transport, accounting and labels.
 _NEUTRAL = frozenset(
     {
-        "background", "include", "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store",
-        "stream", "stream_options", "user",
+        "background", "include", "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "stream",
+        "stream_options", "user",
     }
 )  # fmt: skip
 _SAMPLING = frozenset(
@@ -103,7 +103,7 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
         system=_instructions([message.get("content") for message in instructions]),
         history=tuple(history),
         bypass=reason,
-        used=("messages",),
+        used=("messages", "store"),
     )
 
 

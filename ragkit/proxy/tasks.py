@@ -28,10 +28,11 @@ class Tasks:
             _LOG.error("background work failed", exc_info=error)
 
     async def drain(self, seconds: float) -> int:
-        """Wait for what runs, at most so long; cancels and counts the rest."""
-        if not self._running:
-            return 0
-        _, late = await asyncio.wait(self._running, timeout=seconds)
+        """Wait for what runs, and for what that starts in turn, at most so long; cancels and counts the rest."""
+        until = asyncio.get_running_loop().time() + seconds
+        while self._running and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._running, timeout=left)
+        late = set(self._running)
         for task in late:
             task.cancel()
         if late:

@@ -16,6 +16,13 @@ _BYTES = 32
 #: All of them, because an organisation or a project chooses what an account may see.
 _CREDENTIALS = ("authorization", "api-key", "x-api-key", "openai-organization", "openai-project")
 
+#: Headers that go upstream and do not change what is answered. Any other may, so it counts.
+_NEUTRAL = frozenset(
+    {
+        "accept", "accept-encoding", "content-type", "idempotency-key", "traceparent", "tracestate", "user-agent", "x-request-id",
+    }
+)  # fmt: skip
+
 
 def tenant_of(headers: Mapping[str, str], secret: bytes, *, shared: str = "") -> str:
     """32 hex digits for the caller: HMAC-SHA-256 (RFC 2104) of the credentials under the server's secret.
@@ -24,6 +31,15 @@ def tenant_of(headers: Mapping[str, str], secret: bytes, *, shared: str = "") ->
     """
     who = ["shared", shared] if shared else ["key", *(headers.get(name, "") for name in _CREDENTIALS)]
     return hmac.new(secret, "\0".join(who).encode("utf-8", "surrogatepass"), sha256).hexdigest()[:32]
+
+
+def deciding(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of the headers that go upstream those that may decide the answer or who asks, and that ``tenant_of`` does not know."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in _NEUTRAL and name not in _CREDENTIALS and not name.startswith("x-stainless-")
+    }
 
 
 def load_secret(path: Path) -> bytes:

@@ -28,6 +28,8 @@ _HOP_BY_HOP = frozenset(
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+#: What is no longer true of a body that was read here: the client library has unpacked it, and the server tells its own type.
+DECODED = frozenset({"content-encoding"})
 _DOWN = frozenset({502, 503, 504})
 #: Failures before the request left: nothing was asked, so asking again costs nothing.
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -181,6 +183,7 @@ def request_headers(headers: Iterable[tuple[str, str]], allowed: Iterable[str]) 
     }
 
 
-def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def response_headers(headers: Iterable[tuple[str, str]], without: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
     """The upstream's headers for the client, those of the connection, and the date that the server writes itself, left out."""
-    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP and name.lower() != "date"]
+    left_out = _HOP_BY_HOP | {"date"} | without
+    return [(name, value) for name, value in headers if name.lower() not in left_out]

@@ -1,0 +1,334 @@
+"""What only shows when the moment is chosen: the application in this process, before an upstream that is a function."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httpx2
+import pytest
+
+from ragkit.proxy.app import make_app
+from ragkit.proxy.settings import Settings
+
+Answer = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
+
+
+@dataclass
+class Reply:
+    """What the application sent."""
+
+    status: int = 0
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    whole: bool = False
+
+    def header(self, name: str) -> str:
+        return ", ".join(value for one, value in self.headers if one == name)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Inside:
+    """Asks an application that runs."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.server = app, app.state.server
+
+    async def ask(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str = "POST",
+        headers: tuple[tuple[str, str], ...] = (),
+        leaves: asyncio.Event | None = None,
+    ) -> Reply:
+        """One request; ``leaves`` is when its client goes away."""
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        plain, _, query = path.partition("?")
+        sized = (("content-length", str(len(data))),) if data else ()
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": unquote(plain), "raw_path": plain.encode(), "query_string": query.encode(), "root_path": "",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in (*headers, *sized)],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
+        }  # fmt: skip
+        waiting = [{"type": "http.request", "body": data, "more_body": False}]
+        reply = Reply()
+
+        async def receive() -> dict[str, Any]:
+            if waiting:
+                return waiting.pop()
+            await (leaves or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                reply.status = message["status"]
+                reply.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
+            else:
+                reply.body += message.get("body", b"")
+                reply.whole = not message.get("more_body", False)
+
+        await self.app(scope, receive, send)
+        return reply
+
+    async def settled(self) -> None:
+        """Until everything that was begun is stored."""
+        await self.server.tasks.drain(10)
+
+
+class Unread(httpx2.AsyncBaseTransport):
+    """Gives answers as a network does: their bodies not yet read."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        made = await self._answer(request)
+        if not made.is_closed:
+            return made
+        headers = {name: value for name, value in made.headers.items() if name != "content-length"}
+        return httpx2.Response(made.status_code, headers=headers, stream=httpx2.ByteStream(made.content))
+
+
+@asynccontextmanager
+async def inside(folder: Path, answer: Answer, **settings: Any) -> AsyncIterator[Inside]:
+    """The application over a new cache, which serves repetitions only."""
+    told = {"upstreams": ({"url": "http://up.test/v1"},), "cache": folder / "cache.lance", "policy": "exact", **settings}
+    app = make_app(Settings(**told), transport=Unread(answer))
+    async with app.router.lifespan_context(app):
+        yield Inside(app)
+
+
+CHAT = "/v1/chat/completions"
+
+
+def asks(text: str, **more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
+
+
+def completion(text: str, finish: str = "stop") -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+    }
+
+
+class Upstream:
+    """Counts what it is asked; answers ``text``, after ``wait`` is set where it is given."""
+
+    def __init__(self, finish: str = "stop") -> None:
+        self.seen: list[httpx2.Request] = []
+        self.wait: asyncio.Event | None = None
+        self.finish = finish
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.seen.append(request)
+        number = len(self.seen)
+        if self.wait is not None:
+            await self.wait.wait()
+        return httpx2.Response(200, json=completion(f"answer {number}", self.finish))
+
+
+def text_of(reply: Any) -> str:
+    return str(reply.json()["choices"][0]["message"]["content"])
+
+
+def streamed(words: int, broken: bool = False) -> httpx2.Response:
+    async def events() -> AsyncIterator[bytes]:
+        for number in range(words):
+            await asyncio.sleep(0)
+            one = {"index": 0, "delta": {"content": f"w{number} "}, "finish_reason": None}
+            yield b"data: " + json.dumps({"id": "c", "model": "m", "choices": [one]}).encode() + b"\n\n"
+        if broken:
+            raise RuntimeError("a fault of no known kind")
+        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        yield b"data: " + json.dumps({"id": "c", "model": "m", "choices": [last]}).encode() + b"\n\ndata: [DONE]\n\n"
+
+    return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=events())
+
+
+async def test_many_at_once_and_one_right_after_are_one_call(tmp_path: Path) -> None:
+    up = Upstream()
+    up.wait = asyncio.Event()
+    async with inside(tmp_path, up) as app:
+        asked = [asyncio.create_task(app.ask(CHAT, asks("one?"))) for _ in range(20)]
+        while not up.seen:
+            await asyncio.sleep(0.01)
+        up.wait.set()
+        replies = await asyncio.gather(*asked)
+        # The answer is on its way to the disk, and that is no reason to ask again.
+        replies.append(await app.ask(CHAT, asks("one?")))
+        assert {text_of(reply) for reply in replies} == {"answer 1"}
+        assert len(up.seen) == 1
+
+
+@pytest.mark.parametrize(("finish", "more"), [("length", {}), ("content_filter", {}), ("stop", {"temperature": 1.8})])
+async def test_what_must_not_be_stored_is_not_shared_either(tmp_path: Path, finish: str, more: dict[str, Any]) -> None:
+    up = Upstream(finish)
+    async with inside(tmp_path, up) as app:
+        replies = await asyncio.gather(*(app.ask(CHAT, asks("one?", **more)) for _ in range(4)))
+        assert len({text_of(reply) for reply in replies}) == len(up.seen) == 4
+
+
+async def test_a_client_that_leaves_before_the_first_byte_loses_nothing(tmp_path: Path) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return streamed(300)
+
+    async with inside(tmp_path, answer, deadline=5) as app:
+        gone = asyncio.Event()
+        gone.set()
+        await app.ask(CHAT, asks("long?", stream=True), leaves=gone)
+        await asyncio.wait_for(app.settled(), 4)
+        reply = await app.ask(CHAT, asks("long?"))
+        assert reply.header("x-ragkit-cache").startswith("HIT")
+        assert text_of(reply).endswith("w299 ")
+        assert reply.json()["usage"]["total_tokens"] == 0
+
+
+async def test_a_stream_cut_by_any_fault_never_looks_whole(tmp_path: Path) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return streamed(3, broken=True)
+
+    async with inside(tmp_path, answer) as app:
+        with pytest.raises(BaseException):  # noqa: B017
+            await app.ask(CHAT, asks("cut?", stream=True))
+        await app.settled()
+        assert len(app.server.memory.cache) == 0
+
+
+async def test_compressed_answers_reach_the_client_readable(tmp_path: Path) -> None:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        body = (
+            {"object": "list", "data": [{"index": 0, "embedding": [1.0]}]}
+            if "embed" in request.url.path
+            else completion("packed")
+        )
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        return httpx2.Response(200, headers=headers, stream=httpx2.ByteStream(gzip.compress(json.dumps(body).encode())))
+
+    async with inside(tmp_path, answer) as app:
+        reply = await app.ask(CHAT, asks("packed?"))
+        assert (text_of(reply), reply.header("content-encoding")) == ("packed", "")
+        await app.settled()
+        assert text_of(await app.ask(CHAT, asks("packed?"))) == "packed"
+        reply = await app.ask("/v1/embeddings", {"model": "m", "input": "a"})
+        assert (reply.json()["data"][0]["embedding"], reply.header("content-encoding")) == ([1.0], "")
+        reply = await app.ask("/v1/other", method="GET")
+        assert reply.header("content-encoding") == "gzip"
+        assert json.loads(gzip.decompress(reply.body))["id"] == "c"
+
+
+async def same(app: Inside, one: Any, other: Any) -> bool:
+    """Whether the second of two ways to ask is served what was stored for the first."""
+    await app.ask(one[0], asks("who?"), headers=one[1])
+    await app.settled()
+    reply = await app.ask(other[0], asks("who?"), headers=other[1])
+    return reply.header("x-ragkit-cache").startswith("HIT")
+
+
+async def test_whatever_may_tell_who_asks_keeps_callers_apart(tmp_path: Path) -> None:
+    async with inside(tmp_path, Upstream(), request_headers=("x-goog-api-key", "authorization", "user-agent")) as app:
+        assert not await same(app, (f"{CHAT}?key=a", ()), (f"{CHAT}?key=b", ()))
+        assert not await same(app, (CHAT, (("x-goog-api-key", "a"),)), (CHAT, (("x-goog-api-key", "b"),)))
+        one, two = ("authorization", "Bearer 1"), ("authorization", "Bearer 2")
+        assert not await same(app, (CHAT, (one,)), (CHAT, (one, two)))
+        assert await same(app, (CHAT, (("user-agent", "a"),)), (CHAT, (("user-agent", "b"),)))
+
+
+async def test_directives_in_several_lines_all_count(tmp_path: Path) -> None:
+    async with inside(tmp_path, Upstream()) as app:
+        lines = (("cache-control", "max-age=60"), ("cache-control", "no-store"))
+        await app.ask(CHAT, asks("secret?"), headers=lines)
+        await app.settled()
+        assert len(app.server.memory.cache) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/../admin", "/v1/%2e%2e/admin", "/v1/files/..%2f..%2fadmin", "/v1/a/%2E./b", "/v1/..\\admin"]
+)
+async def test_no_path_leaves_the_upstreams_base(tmp_path: Path, path: str) -> None:
+    up = Upstream()
+    async with inside(tmp_path, up) as app:
+        assert (await app.ask(path, method="GET")).status == 400
+        assert not up.seen
+
+
+async def test_paths_and_bodies_go_on_as_they_were_written(tmp_path: Path) -> None:
+    up = Upstream()
+    async with inside(tmp_path, up) as app:
+        await app.ask("/v1/models/org%2Fname%3Fx?a=%20b", method="GET")
+        assert up.seen[0].url.raw_path == b"/v1/models/org%2Fname%3Fx?a=%20b"
+        await app.ask("/v1/files", b"12345")
+        assert up.seen[1].headers["content-length"] == "5"
+        for method in ("HEAD", "OPTIONS", "DELETE"):
+            assert (await app.ask("/v1/files/1", method=method)).status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+        b'{"model": "m", "messages": [{"role": "user", "content": "half \\ud83d"}]}',
+        b'{"model": "m", "messages": [{"role": "system", "content": '
+        + b"[" * 900
+        + b"]" * 900
+        + b'}, {"role": "user", "content": "x"}]}',
+        b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "seed": 1e999}',
+        b'{"model": "m\\ud83d", "messages": [{"role": "user", "content": "x"}]}',
+        b"\xff\xfe{}",
+        b"[1, 2]",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/embeddings"])
+async def test_no_body_brings_the_server_down(tmp_path: Path, data: bytes, path: str) -> None:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=json.dumps(completion("half \ud83d")))
+
+    async with inside(tmp_path, answer) as app:
+        for _ in range(2):
+            assert (await app.ask(path, data)).status == 200
+            await app.settled()
+
+
+async def test_half_a_surrogate_pair_is_replayed(tmp_path: Path) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=json.dumps(completion("half \ud83d")), headers={"content-type": "application/json"})
+
+    async with inside(tmp_path, answer) as app:
+        for stream in (False, False, True):
+            reply = await app.ask(CHAT, asks("half?", stream=stream))
+            assert (reply.status, b"\\ud83d" in reply.body) == (200, True)
+            await app.settled()
+
+
+async def test_embeddings_heed_what_clients_say(tmp_path: Path) -> None:
+    calls = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request)
+        return httpx2.Response(200, json={"object": "list", "data": [{"index": 0, "embedding": [float(len(calls))]}]})
+
+    async with inside(tmp_path, answer) as app:
+        body = {"model": "m", "input": "a"}
+        only, dry = (("cache-control", "only-if-cached"),), (("x-ragkit-cache", "dry-run"),)
+        assert (await app.ask("/v1/embeddings", body, headers=only)).status == 504
+        assert not calls
+        await app.ask("/v1/embeddings", body)
+        assert (await app.ask("/v1/embeddings", body, headers=only)).status == 200
+        assert (await app.ask("/v1/embeddings", body, headers=dry)).json()["data"][0]["embedding"] == [2.0]
