@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -72,6 +72,8 @@ def phrase_vectors(embedder: Embedder, phrases: Sequence[Phrase], known: Mapping
 
 def reordered(rerank: Rerank) -> Reorder:
     """A reranker of one question's hits as one of many; it must return hits that it was given, each at most once."""
+    if not callable(rerank):
+        raise InvalidInputError(f"rerank is {rerank!r}; give a CompressedReranker, or a function (question, hits) -> hits.")
 
     def reorder(queries: Sequence[str], found: Sequence[list[Hit]]) -> list[list[Hit]]:
         return [_reranked(rerank, query, hits) for query, hits in zip(queries, found, strict=True)]
@@ -177,7 +179,10 @@ def _vectors(reader: Reader, hits: Sequence[Hit]) -> Vectors:
 
 def _reranked(rerank: Rerank, query: str, hits: list[Hit]) -> list[Hit]:
     known = {hit.chunk.id for hit in hits}
-    ordered = list(rerank(query, hits))
+    answered = rerank(query, hits)
+    if not isinstance(answered, Iterable):
+        raise InvalidInputError(f"rerank returned {answered!r}; it must return a list of hits.")
+    ordered = list(answered)
     ids = [hit.chunk.id if isinstance(hit, Hit) else None for hit in ordered]
     if len(set(ids)) != len(ids) or not known.issuperset(ids):
         raise InvalidInputError("rerank must return hits that it was given, each at most once; it returned others or repeats.")

@@ -323,3 +323,10 @@ def test_an_empty_index(tmp_path: Path) -> None:
         assert kb.search(Phrasings(["pump", "hose"])) == []
         assert kb.context("pump", max_tokens=10).text == ""
         assert np.array_equal(kb.vectors([]), np.empty((0, 32), np.float32))
+
+
+def test_what_is_no_reranker_and_what_returns_no_hits_is_named(index: Index) -> None:
+    with pytest.raises(InvalidInputError, match="rerank is 'cross-encoder'"):
+        index.search("three", rerank="cross-encoder")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="rerank returned None"):
+        index.search("three", rerank=lambda _, hits: None)  # type: ignore[arg-type, return-value]
