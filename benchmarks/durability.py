@@ -131,6 +131,10 @@ def run(kills: int, seed: int, *, longest: float = 0.6) -> Account:
             account.strange += sum(now not in (generation, before.get(doc_id)) for doc_id, now in after.items())
             account.unanswered += not answers(index)
             account.moved += after != before
+            if len(after) < DOCUMENTS // 2:
+                # Writers killed between their deletes and their adds empty the database bit by bit, and then nothing answers.
+                reader.add(work.documents(generation, DOCUMENTS))
+                after = read(reader, account, texts)
             before = after
         reader.add(work.documents(1, DOCUMENTS))
         account.lost += sum(now != 1 for now in read(reader, account, texts).values())
