@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 import regex
 
@@ -367,8 +368,12 @@ def exact_only(text: object) -> str | None:
     characters), texts that only push the conversation on ("continue", in a dozen languages), and follow-ups made of pointing
     words alone ("why is that?").
     """
-    if not isinstance(text, str):
-        return f"not text but {type(text).__name__}"
+    return _exact_only(text) if isinstance(text, str) else f"not text but {type(text).__name__}"
+
+
+@lru_cache(maxsize=256)
+def _exact_only(text: str) -> str | None:
+    # Asked twice of every prompt: before it is embedded, and by the decision.
     plain = unicodedata.normalize("NFKC", text).casefold().strip()
     if not plain:
         return "empty"

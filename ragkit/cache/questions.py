@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -63,11 +64,17 @@ def question(prompt: object, scope: Scope, *, secret: bytes = b"") -> Question:
         prompt=prompt,
         text=text,
         scope=place,
-        tenant=Scope(scope.tenant, "-").keyed(secret),
+        tenant=tenant_digest(scope.tenant, secret),
         key=digest(place, "json" if opaque else "text", same),
         alone=alone,
         temperature=_temperature(scope.sampling),
     )
+
+
+@lru_cache(maxsize=4096)
+def tenant_digest(tenant: str, secret: bytes) -> str:
+    """The digest by which all entries of a tenant are found."""
+    return Scope(tenant, "-").keyed(secret)
 
 
 def _temperature(sampling: Any) -> float | None:

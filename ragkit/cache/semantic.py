@@ -22,7 +22,7 @@ from ragkit.cache.made import Judge, Made
 from ragkit.cache.making import AsyncMake, Make, Maker, Request
 from ragkit.cache.opening import OtherModel, adopted, card_for, loader, stored_card
 from ragkit.cache.policies import Policy, load_policy, make_policy
-from ragkit.cache.questions import Encoder, Question, question
+from ragkit.cache.questions import Encoder, Question, question, tenant_digest
 from ragkit.cache.recorder import Recorder
 from ragkit.cache.reports import CacheStats, Stored
 from ragkit.cache.rows import row_of
@@ -322,7 +322,7 @@ class SemanticCache:
             at=self._vault.now(),
             **{name: frozenset([value]) for name, value in sets.items() if value is not None},
             scope=scope.keyed(self._secret) if scope is not None else "",
-            tenant=Scope(tenant, "-").keyed(self._secret) if tenant is not None else "",
+            tenant=tenant_digest(tenant, self._secret) if tenant is not None else "",
             before=int((self._desk.clock() - older_than) * 1e6) if older_than is not None else 0,
             everything=everything,
         )

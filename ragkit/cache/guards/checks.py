@@ -9,11 +9,18 @@ import regex
 
 from ragkit.cache.guards import words as lists
 from ragkit.cache.guards.quantities import amounts, dates, exact_pieces, money
-from ragkit.cache.guards.reading import Reading, meaning, stem
+from ragkit.cache.guards.reading import Reading, meaning, once, stem
 
 #: What differs on either side, or None.
 Difference = tuple[str, str] | None
 Guard = Callable[[Reading, Reading], Difference]
+
+_FREE_OF = regex.compile(r"\bfree of\b|\bother than\b|\binstead of\b|\brather than\b|\w-free\b")
+_CLASS = regex.compile(r"\b(first|second) class\b")
+_LEVEL = regex.compile(r"\b(?:level|tier) (\w+)\b")
+_FULL_TIME = regex.compile(r"\b(full|part)[- ]time\b")
+_OURS = regex.compile(r"\b(?:my|our) (\p{L}+)'s\b")
+_MARKS = regex.compile(r"[^\p{L}\p{N}]")
 
 
 def _unequal(left: frozenset[str], right: frozenset[str]) -> Difference:
@@ -54,6 +61,7 @@ def freshness(left: Reading, right: Reading) -> Difference:
     return (one, other) if one or other else None
 
 
+@once
 def fresh_words(reading: Reading) -> str:
     """The words that make the answer depend on when it is asked, joined by commas; empty without any."""
     found = [phrase for phrase in lists.FRESH_PHRASES if phrase in reading.folded]
@@ -74,10 +82,11 @@ def negation(left: Reading, right: Reading) -> Difference:
     return None
 
 
+@once
 def _denials(reading: Reading) -> list[str]:
     denying = lists.NEGATORS | lists.LACKING | (frozenset() if reading.english else lists.FOREIGN_NEGATORS)
     found = [word.folded for word in reading.words if word.folded in denying]
-    if regex.search(r"\bfree of\b|\bother than\b|\binstead of\b|\brather than\b|\w-free\b", reading.folded):
+    if _FREE_OF.search(reading.folded):
         found.append("free of")
     if not reading.spaced:
         found += [sign for sign in lists.HAN_NEGATORS if sign in reading.folded]
@@ -123,6 +132,7 @@ def tiers(left: Reading, right: Reading) -> Difference:
     return _unequal(one, other) if one - other and other - one else None
 
 
+@once
 def _tiers(reading: Reading) -> frozenset[str]:
     found = {stem(word) for word in reading.folded_words & lists.TIERS}
     order = [word.folded for word in reading.words]
@@ -130,13 +140,9 @@ def _tiers(reading: Reading) -> frozenset[str]:
         beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
         if word in lists.SHY_TIERS and beside & lists.TIER_NOUNS:
             found.add(stem(word))
-    found |= {f"{match} class" for match in regex.findall(r"\b(first|second) class\b", reading.folded)}
-    found |= {
-        f"level {match}"
-        for match in regex.findall(r"\b(?:level|tier) (\w+)\b", reading.folded)
-        if match in ("one", "two", "three")
-    }
-    return frozenset(found | {f"{match}-time" for match in regex.findall(r"\b(full|part)[- ]time\b", reading.folded)})
+    found |= {f"{match} class" for match in _CLASS.findall(reading.folded)}
+    found |= {f"level {match}" for match in _LEVEL.findall(reading.folded) if match in ("one", "two", "three")}
+    return frozenset(found | {f"{match}-time" for match in _FULL_TIME.findall(reading.folded)})
 
 
 def principals(left: Reading, right: Reading) -> Difference:
@@ -144,11 +150,12 @@ def principals(left: Reading, right: Reading) -> Difference:
     return _unequal(_principals(left), _principals(right))
 
 
+@once
 def _principals(reading: Reading) -> frozenset[str]:
     plain = (word.removesuffix("'s") for word in reading.folded_words)
     found = {lists.PRINCIPALS[word] for word in plain if word in lists.PRINCIPALS}
     # "my team's tasks" are not my tasks.
-    found |= {f"{match}'s" for match in regex.findall(r"\b(?:my|our) (\p{L}+)'s\b", reading.folded)}
+    found |= {f"{match}'s" for match in _OURS.findall(reading.folded)}
     return frozenset(found)
 
 
@@ -172,10 +179,11 @@ def entities(left: Reading, right: Reading) -> Difference:
 
 def _missing(reading: Reading, other: Reading) -> list[str]:
     stems = {word.stem for word in other.words}
-    run_on = regex.sub(r"[^\p{L}\p{N}]", "", other.folded)
-    return sorted(
-        {word.folded for word in reading.words if word.named and word.stem not in stems and not _nearly(word.folded, run_on)}
-    )
+    named = {word.folded for word in reading.words if word.named and word.stem not in stems}
+    if not named:
+        return []
+    run_on = _MARKS.sub("", other.folded)
+    return sorted(word for word in named if not _nearly(word, run_on))
 
 
 def _nearly(name: str, run_on: str) -> bool:
@@ -203,6 +211,7 @@ _LINKS = frozenset({"to", "from", "into", "than", "before", "after", "by", "sinc
 _SELF = {"me": "i", "us": "we", "him": "he", "them": "they"}
 
 
+@once
 def _order(reading: Reading) -> list[str]:
     """Content words and links in their order, each once."""
     found = []
@@ -260,6 +269,7 @@ _YES_NO = regex.compile(
 _WHAT_IS = regex.compile(r"^\W*what (is|are|was|were) (an? |the )?[\p{L}\p{N}' -]+\W*$")
 
 
+@once
 def _asks(reading: Reading) -> str:
     # "What happens if I ...", "when I ... how": a subordinate "when" or "who" asks nothing.
     text = reading.folded

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 
 import regex
 
-from ragkit.cache.guards.reading import Reading
+from ragkit.cache.guards.reading import Reading, once
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
@@ -142,7 +141,7 @@ _EXACT = (
 _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g|ml|l|kb|mb|gb|tb|ms|h|min|mph|kw|w|lbs?|oz|ft)$")
 
 
-@lru_cache(maxsize=4096)
+@once
 def exact_pieces(reading: Reading) -> frozenset[str]:
     """Addresses, paths, codes, identifiers and quoted words, casefolded, without the marks around them."""
     found, text = set(), reading.text
@@ -154,7 +153,7 @@ def exact_pieces(reading: Reading) -> frozenset[str]:
     return frozenset(piece for piece in found if not any(piece != other and piece in other for other in found))
 
 
-@lru_cache(maxsize=4096)
+@once
 def amounts(reading: Reading) -> frozenset[str]:
     """Numbers in base units, as text: ``5`` or ``5 length``; number words and ordinals are numbers too."""
     text = _GLUED.sub(r"\1 \2", reading.folded)
@@ -206,7 +205,7 @@ def _number_at(words: list[str], place: int) -> tuple[Fraction | None, int]:
     return total, length
 
 
-@lru_cache(maxsize=4096)
+@once
 def money(reading: Reading) -> frozenset[str]:
     """Currencies named."""
     signs = set(regex.findall(r"[$€£¥₹]", reading.text))
@@ -214,7 +213,7 @@ def money(reading: Reading) -> frozenset[str]:
     return frozenset(named)
 
 
-@lru_cache(maxsize=4096)
+@once
 def dates(reading: Reading) -> frozenset[str]:
     """Months, weekdays, seasons, holidays, times of day, relative periods and clock times."""
     found = {_DATES[word.folded] for word in reading.words if _DATES.get(word.folded) and _is_date(word.named, word.folded)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import regex
 import Stemmer
@@ -25,6 +27,8 @@ _CONTRACTIONS = (
 )
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*(?:[-'][\p{L}\p{M}]+)*|\p{N}+(?:[.,:]\p{N}+)*")
 _NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_KEPT = 8192
+_T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
 
 
@@ -68,20 +72,26 @@ def meaning(word: str) -> str:
 _BY_STEM = {str(_stemmer.stemWord(word)): name for word, name in reversed(list(SYNONYMS.items()))}
 
 
-@lru_cache(maxsize=4096)
+def once(find: Callable[[Reading], _T]) -> Callable[[Reading], _T]:
+    """``find``, its results kept as long as readings are: a stored prompt is compared again and again."""
+    return lru_cache(maxsize=_KEPT)(find)
+
+
+@lru_cache(maxsize=_KEPT)
 def read(text: str) -> Reading:
     """The reading of a prompt. Any text can be read; the last few thousand are kept."""
     plain = unicodedata.normalize("NFKC", text).translate(_SIGNS)
-    for pattern, spelt in _CONTRACTIONS:
-        plain = pattern.sub(spelt, plain)
+    if "'" in plain or "cannot" in plain.casefold():
+        for pattern, spelt in _CONTRACTIONS:
+            plain = pattern.sub(spelt, plain)
     words = []
     for found in _WORD.finditer(plain):
         as_written = found.group()
         folded = as_written.casefold()
         # A capital says something unless a sentence starts here; all capitals always do, unless everything shouts.
-        starts = not plain[: found.start()].rstrip(" \t\"'([{*_-") or plain[: found.start()].rstrip()[-1:] in ".!?:;\n"
         capital = as_written[0].isupper() and folded != "i" and not folded.startswith("i'")
-        words.append(Word(as_written, folded, stem(folded), capital and (not starts or as_written[1:].isupper())))
+        named = capital and (as_written[1:].isupper() or not _starts(plain[: found.start()]))
+        words.append(Word(as_written, folded, stem(folded), named))
     if sum(word.named for word in words) > 0.6 * len(words) and len(words) > 3:
         # Title case or shouting tells nothing.
         words = [Word(word.text, word.folded, word.stem, False) for word in words]
@@ -96,6 +106,11 @@ def read(text: str) -> Reading:
         not _NO_SPACES.search(plain),
         frozenset(word.folded for word in words),
     )
+
+
+def _starts(before: str) -> bool:
+    """Whether a sentence starts after this."""
+    return not before.rstrip(" \t\"'([{*_-") or before.rstrip()[-1:] in ".!?:;\n"
 
 
 _SIGNS = str.maketrans({"’": "'", "‘": "'", "`": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
