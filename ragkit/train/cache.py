@@ -165,4 +165,5 @@ def train_cache(
 
 
 def _cosines(left: Vectors, right: Vectors) -> NDArray[np.float64]:
-    return np.einsum("nd,nd->n", left, right).astype(np.float64)
+    found: NDArray[np.float64] = np.einsum("nd,nd->n", left, right).astype(np.float64)
+    return found
