@@ -77,10 +77,11 @@ class Learning:
         """A row with what happened since the last call, if anything did, and the events to ``give_back`` if it cannot be written."""
         with self._lock:
             events, self._events = self._events, []
-        if not events:
-            return [], []
-        row = LogRow(kind="policy", at=at, detail={"identity": self.identity, "events": events})
-        self._heard.append(row.row)
+            if not events:
+                return [], []
+            row = LogRow(kind="policy", at=at, detail={"identity": self.identity, "events": events})
+            # In one step with taking them: a snapshot that knows the events must name their row, or they count twice at the next start.
+            self._heard.append(row.row)
         return [row], events
 
     def give_back(self, events: list[Event]) -> None:
@@ -96,8 +97,8 @@ class Learning:
             if "state" in row.detail:
                 self._see(row)
                 continue
-            self._heard.append(row.row)
             with self._lock:
+                self._heard.append(row.row)
                 self._replay(row.detail["events"])
 
     def restore(self, rows: Iterable[LogRow]) -> None:
@@ -134,9 +135,9 @@ class Learning:
         with self._lock:
             events, self._events = self._events, []
             state = self._policy.to_dict()
+            heard, self._heard = self._heard, []
         rows = [LogRow(kind="policy", at=at, detail={"identity": self.identity, "events": events})] if events else []
-        covers = [*self._heard, *(row.row for row in rows), *([self._snapshot[0]] if self._snapshot is not None else [])]
-        self._heard.clear()
+        covers = [*heard, *(row.row for row in rows), *([self._snapshot[0]] if self._snapshot is not None else [])]
         rows.append(LogRow(kind="policy", at=at, detail={"identity": self.identity, "state": state, "covers": covers}))
         self._see(rows[-1])
         return rows, spare

@@ -109,7 +109,9 @@ class SemanticCache:
             encoder, model = Encoder(None, 0), ""
         else:
             given = embedder
-            encoder = Encoder(loader(self.card) if given is None else lambda: given, self.card.dim)
+            # Repetitions are found without a model: one that nobody gave is not loaded for them.
+            load = (None if chosen.name == "exact" else loader(self.card)) if given is None else lambda: given
+            encoder = Encoder(load, self.card.dim)
             model = self.card.fingerprint
         learning = Learning((adopted(rows, chosen.name, model) if isinstance(policy, str) else None) or chosen, model)
         self._vault = Vault(log, HotSet(model, encoder.dim), learning, limits=limits or Limits(), clock=clock)

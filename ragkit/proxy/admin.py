@@ -29,6 +29,12 @@ _PAGE = {
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'"
 _OPEN = frozenset({"/healthz", "/readyz", *_PAGE})
 _SHOWN = 100
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _name(host: bytes) -> str:
+    """The name in a Host header, without its port."""
+    return host.decode("latin-1").rpartition("]")[0].removeprefix("[") or host.decode("latin-1").partition(":")[0]
 
 
 class Guard:
@@ -44,7 +50,10 @@ class Guard:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
             refused = None
-            if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
+            if not self._wanted and scope["path"] not in _OPEN and _name(headers.get(b"host", b"")) not in _LOCAL:
+                # A name that another site points at this machine would make its pages of the same origin.
+                refused = failure(403, "Without an admin token this server answers to localhost and 127.0.0.1 only.")
+            elif headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
                 refused = failure(403, "Another site's page may not use this server.")
             elif scope["path"] not in _OPEN and not self._knows(headers.get(b"authorization", b"")):
                 refused = failure(401, "The admin token is missing or wrong.", extra={"www-authenticate": "Bearer"})

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragkit import SemanticCache
 from ragkit.cache import Limits, Outcome, Scope, Static
 from ragkit.errors import InvalidInputError, StoreError
+from ragkit.testing.embedders import HashEmbedder
 
 HERE = Scope("acme", "m")
 PROMPT, NEAR = "How do I reset my password?", "How can I reset my password?"
@@ -322,3 +324,15 @@ def test_settings_out_of_range(opened, options):
         return
     with pytest.raises(InvalidInputError, match=next(iter(options))):
         opened(**options)
+
+
+def test_repetitions_need_no_model(tmp_path):
+    unknown = HashEmbedder(name="not/on this machine")
+    with SemanticCache(tmp_path / "c", embedder=unknown, policy=Static(0.9)) as cache:
+        cache.put("How do I pay?", "By card.", scope=HERE)
+    with SemanticCache(tmp_path / "c", policy="exact") as cache:
+        assert cache.lookup("How do I pay", scope=HERE).answer == "By card."
+        assert cache.put("How do I leave?", "By the door.", scope=HERE)
+    with SemanticCache(tmp_path / "c", embedder=unknown, policy=Static(0.9)) as cache:
+        assert cache.lookup("How do I leave?", scope=HERE).kind == "hit"
+        assert cache.reembed() == 1

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import httpx2
 import pytest
 
+from ragkit.proxy.admin import make_admin
 from ragkit.proxy.app import make_app
 from ragkit.proxy.settings import Settings
 
@@ -40,8 +41,8 @@ class Reply:
 class Inside:
     """Asks an application that runs."""
 
-    def __init__(self, app: Any) -> None:
-        self.app, self.server = app, app.state.server
+    def __init__(self, app: Any, server: Any) -> None:
+        self.app, self.server = app, server
 
     async def ask(
         self,
@@ -107,7 +108,7 @@ async def inside(folder: Path, answer: Answer, **settings: Any) -> AsyncIterator
     told = {"upstreams": ({"url": "http://up.test/v1"},), "cache": folder / "cache.lance", "policy": "exact", **settings}
     app = make_app(Settings(**told), transport=Unread(answer))
     async with app.router.lifespan_context(app):
-        yield Inside(app)
+        yield Inside(app, app.state.server)
 
 
 CHAT = "/v1/chat/completions"
@@ -332,3 +333,16 @@ async def test_embeddings_heed_what_clients_say(tmp_path: Path) -> None:
         await app.ask("/v1/embeddings", body)
         assert (await app.ask("/v1/embeddings", body, headers=only)).status == 200
         assert (await app.ask("/v1/embeddings", body, headers=dry)).json()["data"][0]["embedding"] == [2.0]
+
+
+async def test_pages_of_a_name_turned_on_this_machine_see_nothing(tmp_path: Path) -> None:
+    async with inside(tmp_path, Upstream()) as app:
+        desk = Inside(make_admin(app.server), app.server)
+        for host, status in (
+            ("localhost:8081", 200),
+            ("127.0.0.1", 200),
+            ("[::1]:8081", 200),
+            ("evil.test:8081", 403),
+            ("", 403),
+        ):
+            assert (await desk.ask("/ui/api/state", method="GET", headers=(("host", host),))).status == status
