@@ -201,6 +201,10 @@ class Desk:
             **more,
         )
 
+    def pinned(self, given: Made) -> Made:
+        """What is known of an answer before it is made, with its sources as they are now."""
+        return replace(given, sources=self._sources.pinned(given.sources))
+
     def repeat(self, entry: Entry, asked: Question) -> None:
         """Store the answer of ``entry`` for another prompt too: begun when it was, with its sources and the rest of its life."""
         self.encoder.encode(asked)

@@ -23,11 +23,12 @@ _SPARED = (StoreError, EmbeddingError)
 
 
 class Fresh(NamedTuple):
-    """What a maker returned, when it was called (microseconds since 1970), and the seconds it took."""
+    """What a maker returned, when it was called (microseconds since 1970), the seconds it took, and what was ``given`` by then."""
 
     answer: str | Outcome | Made
     at: int
     seconds: float
+    given: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Maker:
         verdict = self._look(request)
         if verdict.answer is not None:
             if self._audits(verdict):
-                self._desk.behind.do(lambda: self._audited(request, verdict, self._timed(make)))
+                self._desk.behind.do(lambda: self._audited(request, verdict, self._timed(request, make)))
             return verdict.answer
         while True:
             flight, leads = self.flights.join(request.key)
@@ -70,13 +71,13 @@ class Maker:
             if landing.how == "answer":
                 return landing.answer
             if landing.how == "alone":
-                return self._kept(request, verdict, self._timed(make))[0]
+                return self._kept(request, verdict, self._timed(request, make))[0]
 
     def _lead(self, flight: Flight, request: Request, verdict: Verdict, make: Make) -> str:
         landing = Landing("alone")
         try:
             known = self._already(request)
-            answer, shared = (known, True) if known is not None else self._kept(request, verdict, self._timed(make))
+            answer, shared = (known, True) if known is not None else self._kept(request, verdict, self._timed(request, make))
             if shared:
                 landing = Landing("answer", answer)
             return answer
@@ -100,7 +101,7 @@ class Maker:
             if landing.how == "answer":
                 return landing.answer
             if landing.how == "alone":
-                return (await asyncio.to_thread(self._kept, request, verdict, await self._atimed(make)))[0]
+                return (await asyncio.to_thread(self._kept, request, verdict, await self._atimed(request, make)))[0]
 
     async def _alead(self, flight: Flight, request: Request, verdict: Verdict, make: AsyncMake) -> str:
         landing = Landing("alone")
@@ -109,7 +110,7 @@ class Maker:
             if known is not None:
                 answer, shared = known, True
             else:
-                answer, shared = await asyncio.to_thread(self._kept, request, verdict, await self._atimed(make))
+                answer, shared = await asyncio.to_thread(self._kept, request, verdict, await self._atimed(request, make))
             if shared:
                 landing = Landing("answer", answer)
             return answer
@@ -120,7 +121,7 @@ class Maker:
             self.flights.land(flight, landing)
 
     async def _aaudit(self, request: Request, verdict: Verdict, make: AsyncMake) -> None:
-        await asyncio.to_thread(self._audited, request, verdict, await self._atimed(make))
+        await asyncio.to_thread(self._audited, request, verdict, await self._atimed(request, make))
 
     def _spawn(self, work: Any) -> None:
         async def run() -> None:
@@ -143,10 +144,11 @@ class Maker:
             self._desk.behind.failed(error)
             return Verdict(kind="bypass", reason=f"the cache failed: {error}")
 
-    def _already(self, request: Request) -> str | None:
+    def _already(self, request: Request, *, any_age: bool = False) -> str | None:
         """The answer that another flight has stored since this request looked."""
         try:
-            found = self._desk.repetition(request.asked, principal=request.principal, max_age=request.max_age)
+            age = None if any_age else request.max_age
+            found = self._desk.repetition(request.asked, principal=request.principal, max_age=age)
         except _SPARED as error:
             self._desk.behind.failed(error)
             return None
@@ -157,33 +159,46 @@ class Maker:
 
     def _kept(self, request: Request, verdict: Verdict, fresh: Fresh) -> tuple[str, bool]:
         """The text of a new answer, now stored, and whether others may have it; the entry that came near is judged by it."""
-        made = made_of(fresh.answer).added_to(request.given, fresh.seconds)
+        made = made_of(fresh.answer).added_to(fresh.given, fresh.seconds)
         shared = self._desk.refuse(request.asked, made) is None
         try:
             stored = self._desk.store(request.asked, made, principal=request.principal, begun=fresh.at)
         except _SPARED as error:
             self._desk.behind.failed(error)
             return made.text, shared
+        if stored:
+            # What was invalidated or has changed while it was made is nothing for those who came after that.
+            shared = self._already(request, any_age=True) is not None
         if shared and verdict.kind == "near":
             self.compare(request.asked, verdict, made.text, stored.entry)
         return made.text, shared
 
     def _audited(self, request: Request, verdict: Verdict, fresh: Fresh) -> None:
         """Keep the answer that a hit had spared, and judge the hit by it."""
-        made = made_of(fresh.answer).added_to(request.given, fresh.seconds)
+        made = made_of(fresh.answer).added_to(fresh.given, fresh.seconds)
         if self._desk.refuse(request.asked, made) is None:
             stored = self._desk.store(request.asked, made, principal=request.principal, begun=fresh.at)
             self.compare(request.asked, verdict, made.text, stored.entry)
 
-    def _timed(self, make: Make) -> Fresh:
-        at, begun = self._desk.vault.now(), time.perf_counter()
-        return Fresh(make(), at, time.perf_counter() - begun)
+    def _pinned(self, given: Made) -> Made:
+        """Before making: a document that changes meanwhile must not be taken for the one that was read."""
+        try:
+            return self._desk.pinned(given)
+        except _SPARED as error:
+            self._desk.behind.failed(error)
+            return given
 
-    async def _atimed(self, make: AsyncMake) -> Fresh:
+    def _timed(self, request: Request, make: Make) -> Fresh:
+        given = self._pinned(request.given)
+        at, begun = self._desk.vault.now(), time.perf_counter()
+        return Fresh(make(), at, time.perf_counter() - begun, given)
+
+    async def _atimed(self, request: Request, make: AsyncMake) -> Fresh:
+        given = await asyncio.to_thread(self._pinned, request.given) if request.given.sources else request.given
         at, begun = self._desk.vault.now(), time.perf_counter()
         made = make() if inspect.iscoroutinefunction(make) else await asyncio.to_thread(make)
         answer = await made if inspect.isawaitable(made) else made
-        return Fresh(answer, at, time.perf_counter() - begun)
+        return Fresh(answer, at, time.perf_counter() - begun, given)
 
     def compare(self, asked: Question, verdict: Verdict, fresh: str, entry: str | None) -> None:
         """Have the judge compare the verdict's entry with a fresh answer, stored as ``entry``, soon; nothing without a judge."""

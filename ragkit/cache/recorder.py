@@ -27,7 +27,7 @@ class Recorder:
     """
 
     def __init__(self, desk: Desk, asked: Question, *, given: Made, principal: str = "") -> None:
-        self._desk, self._asked, self._given, self._principal = desk, asked, given, principal
+        self._desk, self._asked, self._given, self._principal = desk, asked, desk.pinned(given), principal
         self._begun = desk.vault.now()
         self._pieces: list[str] = []
         #: What became of the answer; None until the stream has ended one way or the other.

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ragkit.cache.entry import Entry
 from ragkit.errors import InvalidInputError
 from ragkit.types import Chunk, Document, Hit
 
-#: The sources an answer may name: what a search returned, chunks, documents, or ids of documents.
-Source = Hit | Chunk | Document | str
+
+class Version(NamedTuple):
+    """A document as it was when somebody looked: its id and digest."""
+
+    id: str
+    digest: str
+
+
+#: The sources an answer may name: what a search returned, chunks, documents, ids of documents, or versions of them.
+Source = Hit | Chunk | Document | Version | str
 #: Documents whose digest is remembered, for the version of the index that it was read at.
 _REMEMBERED = 100_000
 
@@ -60,6 +68,18 @@ class Sources:
                 found[name] = current[name]
         return tuple(sorted(found.items())), None
 
+    def pinned(self, sources: Iterable[Source]) -> tuple[Source, ...]:
+        """The same sources, as they are now where the index knows them: what is read of them later may be another version."""
+        given = tuple(sources)
+        if self._index is None or not given:
+            return given
+        known = [_name(one) for one in given]
+        current = self.current({name for name, version in known if not version})
+        return tuple(
+            Version(name, current[name]) if not version and current[name] else one
+            for one, (name, version) in zip(given, known, strict=True)
+        )
+
     def current(self, names: Iterable[str]) -> dict[str, str]:
         """The digests of these documents as they are stored now; "" for those that are not."""
         if self._index is None:
@@ -93,6 +113,8 @@ class Sources:
 
 
 def _name(source: Source) -> tuple[str, str]:
+    if isinstance(source, Version):
+        return source
     if isinstance(source, Hit):
         return source.chunk.doc_id, source.document
     if isinstance(source, Chunk):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
@@ -336,3 +340,53 @@ def test_repetitions_need_no_model(tmp_path):
     with SemanticCache(tmp_path / "c", embedder=unknown, policy=Static(0.9)) as cache:
         assert cache.lookup("How do I leave?", scope=HERE).kind == "hit"
         assert cache.reembed() == 1
+
+
+class Documents:
+    """One document, of which a new version may come at any moment."""
+
+    def __init__(self) -> None:
+        self.version = 1
+
+    def digests(self, ids):
+        return {"doc": f"v{self.version}"} if "doc" in ids else {}
+
+
+@pytest.mark.parametrize("how", ["get_or", "aget_or", "recording"])
+def test_a_document_that_changes_while_the_answer_is_made_makes_it_stale(opened, how: str):
+    index = Documents()
+    cache = opened(index=index)
+
+    def make() -> str:
+        index.version += 1
+        return "from the old version"
+
+    if how == "recording":
+        with cache.recording(PROMPT, scope=HERE, sources=["doc"]) as recorder:
+            recorder.add(make())
+            recorder.finish()
+    elif how == "get_or":
+        cache.get_or(PROMPT, make, scope=HERE, sources=["doc"])
+    else:
+        asyncio.run(cache.aget_or(PROMPT, make, scope=HERE, sources=["doc"]))
+    assert cache.lookup(PROMPT, scope=HERE).answer is None
+    assert cache.get_or(PROMPT, lambda: "from the new one", scope=HERE, sources=["doc"]) == "from the new one"
+    assert cache.lookup(PROMPT, scope=HERE).answer == "from the new one"
+
+
+def test_who_came_after_an_invalidation_gets_no_answer_begun_before(opened):
+    cache, begun, go = opened(), Event(), Event()
+
+    def slow() -> str:
+        begun.set()
+        go.wait(10)
+        return "old"
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_or, PROMPT, slow, scope=HERE)
+        begun.wait(10)
+        cache.invalidate(everything=True)
+        second = pool.submit(cache.get_or, PROMPT, lambda: "new", scope=HERE)
+        time.sleep(0.1)
+        go.set()
+        assert (first.result(10), second.result(10)) == ("old", "new")
