@@ -9,6 +9,8 @@ import regex
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*|\p{N}+")
 _BLANKS = regex.compile(r"\s+")
+_LINES = regex.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_FINAL = regex.compile(r"(?<=[\p{L}\p{M}])[ \t]*[.!?]+$|(?<=\p{N})[ \t]*[.?]+$")
 _DENSE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 #: Whole texts that only push a conversation on.
@@ -399,8 +401,12 @@ def _joined(word: str) -> list[str]:
 
 
 def normalised(text: str) -> str:
-    """The form in which two prompts are exact repetitions: Unicode NFC, blanks as one, no final . ! or ?, case as it stands.
+    """The form in which two prompts are exact repetitions: Unicode NFC, blanks as one, no . ! or ? after the last word.
 
-    Case is kept: "us" and "US" are different words.
+    Case is kept: "us" and "US" are different words. So are lines and their indentation, which mean something in code, and what
+    marks say behind anything but a word: "5!" is not 5, and "a.*?" not "a.*".
     """
-    return _BLANKS.sub(" ", unicodedata.normalize("NFC", text)).strip().rstrip(".!?").rstrip()
+    plain = unicodedata.normalize("NFC", text).strip()
+    if not _LINES.search(plain):
+        plain = _BLANKS.sub(" ", plain)
+    return _FINAL.sub("", plain)

@@ -63,3 +63,21 @@ def test_complete_answers_are_stored():
     assert refuse_storing(Outcome(text="an answer")) is None
     assert refuse_storing(Outcome(text="an answer", finish=None, temperature=0.7)) is None
     assert refuse_storing(Outcome(text="an answer", temperature=0.7), max_temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What does it print?\nif x:\n    a()\nb()", "What does it print?\nif x:\n    a()\n    b()"),
+        ("What is 5!", "What is 5?"),
+        ("What does it match: a.*?", "What does it match: a.*"),
+        ("Translate: let us go", "Translate: let US go"),
+    ],
+)
+def test_what_says_something_else_is_no_repetition(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+def test_blanks_and_a_final_mark_say_nothing() -> None:
+    assert len({normalised(f" How  do I\u00a0pay{end}") for end in ("", "?", " ?", "?!", ".", "...\n")}) == 1
+    assert normalised("How was 2024?") == normalised("How was 2024")
