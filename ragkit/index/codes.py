@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from ragkit.embed import CachedEmbedder, TransformerEmbedder, token_reader
 from ragkit.errors import InvalidInputError, LoadError, StoreError, StoreMismatchError
-from ragkit.index.compressing import CodeWriter, open_codes, reader_for, reading_of, stored_passages
+from ragkit.index.compressing import CodeWriter, code_tables, open_codes, reader_for, reading_of, stored_passages
 from ragkit.index.moving import rebuilt
 from ragkit.index.queries import query_vectors, vectors_and_states
 from ragkit.progress import progress as progress_bar
@@ -81,7 +81,7 @@ class IndexCodes:
         """For each compressor in the database how many chunks have its codes; reads ids, never text."""
         chunks = content_addresses(self._store)
         states = []
-        for table in self._tables():
+        for table in code_tables(self._store):
             card = CompressorCard.from_dict(table.header["compressor"])
             keys = table.keys()
             good = sum(chunk in chunks and chunks[chunk][1] == key for chunk, key in keys.items())
@@ -90,13 +90,6 @@ class IndexCodes:
                 CodesState(compressor=card, chunks=good, missing=len(chunks) - good, left_over=left_over, bytes=card.bytes)
             )
         return states
-
-    def _tables(self) -> Iterator[CodeTable]:
-        path = self._store.path
-        for mark in CodeTable.marks(path):
-            table = CodeTable.open(path, mark)
-            if table is not None:
-                yield table
 
     # Writing
 
@@ -176,7 +169,7 @@ class IndexCodes:
 
     def drop(self, compressor: Compressor | None = None) -> int:
         """Remove the codes of one compressor, or of all; returns of how many. Chunks, text and vectors are not touched."""
-        tables = [open_codes(self._store, compressor.card)] if compressor is not None else list(self._tables())
+        tables = [open_codes(self._store, compressor.card)] if compressor is not None else list(code_tables(self._store))
         dropped = [table for table in tables if table is not None]
         for table in dropped:
             table.drop()
@@ -188,7 +181,7 @@ class IndexCodes:
 
         ``left_over`` False leaves those: looking for them reads all ids.
         """
-        for table in self._tables():
+        for table in code_tables(self._store):
             if left_over:
                 # In this order: a chunk is stored before its codes are, so what has codes and is no chunk now was deleted.
                 coded = table.keys()
@@ -222,7 +215,7 @@ class IndexCodes:
         """The reranker's score of each passage: by stored codes where ``ids`` names a chunk, or a document of one chunk; else by its text."""
         alone = CompressedReranker(reranker.compressor, reader=self._reader(reranker.compressor, reranker.given_reader))
         asked = alone.question(query)
-        alias = self._chunk_names(ids)
+        alias = self._chunk_names(ids, texts)
         names = [None if one is None else alias.get(one, one) for one in ids]
         stored = self.passages(reranker, [one for one in names if one is not None])
         foreign = {str(at): texts[at] for at, one in enumerate(names) if one is None or one not in stored}
@@ -230,10 +223,11 @@ class IndexCodes:
         fresh = dict(zip(foreign, reranker.score(asked, alone.read(foreign), list(foreign)).tolist(), strict=True))
         return [fresh[str(at)] if str(at) in fresh else known[one or ""] for at, one in enumerate(names)]
 
-    def _chunk_names(self, ids: Sequence[str | None]) -> dict[str, str]:
-        """The chunks of those documents among ``ids`` that are one chunk, by the document's id."""
-        found = chunks_with_addresses(self._store, [one for one in ids if one is not None])
-        return {doc_id: pairs[0][0].id for doc_id, pairs in found.items() if len(pairs) == 1}
+    def _chunk_names(self, ids: Sequence[str | None], texts: Sequence[str]) -> dict[str, str]:
+        """The chunks of those documents among ``ids`` that are one chunk, by the document's id; not where the text is another."""
+        given = {one: text for one, text in zip(ids, texts, strict=True) if one is not None}
+        found = chunks_with_addresses(self._store, list(given))
+        return {one: pairs[0][0].id for one, pairs in found.items() if len(pairs) == 1 and given[one] in ("", pairs[0][0].text)}
 
     def passages(self, reranker: CompressedReranker, chunk_ids: Sequence[str]) -> Passages:
         """The codes of those of these chunks that have them. Raises StoreMismatchError where another reading made them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,11 @@ _MARK = 12
 _TEXTS = 64
 
 
+def keys_of(documents: Sequence[DocumentRows]) -> dict[str, str]:
+    """The content address of each chunk of these documents."""
+    return {chunk.id: key for document in documents for chunk, key in zip(document.chunks, document.keys, strict=True)}
+
+
 class Windows(NamedTuple):
     """A chunk's stored codes: ``counts`` int32 ``(windows,)``, ``codes`` uint8 ``(windows, width)``."""
 
@@ -32,6 +37,23 @@ class Windows(NamedTuple):
 def open_codes(store: ChunkStore, card: CompressorCard) -> CodeTable | None:
     """The table of a compressor's codes; None where there is none."""
     return CodeTable.open(store.path, card.fingerprint[:_MARK])
+
+
+def code_tables(store: ChunkStore) -> Iterator[CodeTable]:
+    """The tables of codes in a database, one per compressor."""
+    for mark in CodeTable.marks(store.path):
+        table = CodeTable.open(store.path, mark)
+        if table is not None:
+            yield table
+
+
+def forget_stale(store: ChunkStore, keys: Mapping[str, str]) -> None:
+    """Remove the codes, of whatever compressor, that will be stale once these chunks have these content addresses.
+
+    To be called before they have them, so that a kill in between leaves codes missing and none wrong.
+    """
+    for table in code_tables(store):
+        table.delete([chunk for chunk, key in table.keys(list(keys)).items() if key != keys[chunk]])
 
 
 def create_codes(store: ChunkStore, card: CompressorCard, reader: ModelCard) -> CodeTable:
@@ -145,16 +167,9 @@ class CodeWriter:
         counts = np.array([len(code) for code in full], np.int32)
         self.ready[key] = Windows(counts, np.frombuffer(data, np.uint8).reshape(len(full), card.bytes))
 
-    def before(self, documents: Sequence[DocumentRows]) -> None:
-        """Remove what would become stale when these documents are stored, so that a kill in between leaves nothing wrong."""
-        keys = {chunk.id: key for document in documents for chunk, key in zip(document.chunks, document.keys, strict=True)}
-        stale = [chunk for chunk, key in self.table.keys(list(keys)).items() if key != keys[chunk]]
-        if stale:
-            self.table.delete(stale)
-
     def after(self, documents: Sequence[DocumentRows]) -> None:
         """Store the codes of documents that are stored; nothing is ready afterwards."""
-        self.put({chunk.id: key for document in documents for chunk, key in zip(document.chunks, document.keys, strict=True)})
+        self.put(keys_of(documents))
 
     def put(self, keys: Mapping[str, str]) -> None:
         """Store the ready codes of these chunks, given their content addresses, in one commit."""

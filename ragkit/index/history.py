@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ragkit.index.compressing import forget_stale
 from ragkit.store import ChunkStore
+from ragkit.store.codes import content_addresses
 from ragkit.store.versions import Version, number_of, restore, tag, untag, versions
 
 
@@ -35,7 +37,10 @@ class History:
         """Make the index what it was at a version or tag, as one new commit; returns that commit's number.
 
         Nothing is lost: the versions in between stay, and can be restored in turn. Columns, chunker recipes and the model's
-        vectors are those of that version. Raises StoreError for a version that is not there, or that holds another model's vectors.
+        vectors are those of that version; codes for rerankers that another reading made are removed. Raises StoreError for a version that is not there, or that holds another model's vectors.
         """
-        restore(self._store, number_of(self._store, version))
+        restore(self._store, number_of(self._store, version), before=self._forget_codes)
         return self._store.version
+
+    def _forget_codes(self, old: ChunkStore) -> None:
+        forget_stale(self._store, {chunk: key for chunk, (_, key) in content_addresses(old).items()})

@@ -11,7 +11,7 @@ import numpy as np
 from ragkit.chunk import Fallible
 from ragkit.embed import embed_keys
 from ragkit.errors import DuplicateIdError, EmbeddingError, InvalidInputError, RagkitError
-from ragkit.index.compressing import CodeWriter
+from ragkit.index.compressing import CodeWriter, forget_stale, keys_of
 from ragkit.index.lines import lines_of
 from ragkit.lexical import Analyzer
 from ragkit.progress import Progress
@@ -213,8 +213,7 @@ class Ingest:
         if not ready:
             return
         stored = [rows for item, rows in ready if item.chunks]
-        if self._codes is not None:
-            self._codes.before(stored)
+        forget_stale(self._store, keys_of(stored))
         self._store.put(stored, remove=[item.document.id for item, _ in ready if not item.chunks])
         if self._codes is not None:
             self._codes.after(stored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,15 @@ def versions(store: ChunkStore) -> list[Version]:
 
 def tag(store: ChunkStore, name: str, version: int) -> None:
     """Name a version, so that it is kept. Raises InvalidInputError for a name in use or that LanceDB refuses, StoreError."""
-    if not isinstance(name, str) or not name or name.isdecimal() or not all(c.isascii() and (c.isalnum() or c in ".-_") for c in name):
-        raise InvalidInputError(f"The tag {name!r} cannot be a name: it is made of letters, digits, '.', '-' and '_', and is no number.")
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.isdecimal()
+        or not all(c.isascii() and (c.isalnum() or c in ".-_") for c in name)
+    ):
+        raise InvalidInputError(
+            f"The tag {name!r} cannot be a name: it is made of letters, digits, '.', '-' and '_', and is no number."
+        )
     if name in store.read("reading tags", _tags):
         raise InvalidInputError(f"{store.path} has a tag {name!r} already. Remove it first, or choose another name.")
     store.write("tagging a version", lambda table: table.tags.create(name, version))
@@ -78,8 +85,8 @@ def number_of(store: ChunkStore, version: int | str) -> int:
     )
 
 
-def restore(store: ChunkStore, version: int) -> None:
-    """Make a new version that equals an old one; those between stay in the history.
+def restore(store: ChunkStore, version: int, *, before: Callable[[ChunkStore], None]) -> None:
+    """Make a new version that equals an old one; those between stay in the history. ``before`` is shown the old one first.
 
     Raises StoreMismatchError for a version with the vectors of another model.
     """
@@ -89,6 +96,7 @@ def restore(store: ChunkStore, version: int) -> None:
             f"Version {version} of {store.path} holds vectors of {old.header.card.name!r}, and the newest those of "
             f"{store.header.card.name!r}. Move the index back to that model instead."
         )
+    before(old)
     store.write("restoring a version", lambda table: store.at(version).read("restoring a version", _restore))
 
 

@@ -357,3 +357,36 @@ def test_long_chunks_are_compressed_whole(tmp_path: Path, compressor: TokenCompr
         assert table is not None
         assert table.read([chunk.id]).windows.tolist() == [4, 4, 4, 4]
         assert index.search("special7", mode="dense", rerank=CompressedReranker(compressor))[0].chunk.doc_id == "long"
+
+
+def test_writers_without_codes_and_restored_versions_leave_no_stale_codes(tmp_path: Path, compressor: TokenCompressor) -> None:
+    """Late chunks keep their ids when the end of their document changes, and are read anew."""
+    path, late = tmp_path / "kb", FixedChunker(20) | Late()
+    changed = [Document(document.text + " and an end", id=document.id) for document in DOCUMENTS[:10]]
+    with Index(path, embedder=Windowed(), compressor=compressor, chunker=late) as index:
+        index.add(DOCUMENTS)
+        index.history.tag("first")
+        with Index(path, embedder=Windowed(), compressor=None, chunker=late) as other:
+            other.add(changed)
+        with pytest.warns(RuntimeWarning, match="have no codes"):
+            hits = index.search(QUESTION, k=100, rerank=CompressedReranker(compressor))
+        names = {document.id for document in changed}
+        assert ["rerank" in hit.parts for hit in hits] == [hit.chunk.doc_id not in names for hit in hits]
+        index.codes.fill()
+        index.history.restore("first")
+        with pytest.warns(RuntimeWarning, match="have no codes"):
+            hits = index.search(QUESTION, k=100, rerank=CompressedReranker(compressor))
+        assert {hit.chunk.doc_id for hit in hits if "rerank" not in hit.parts} == names & {hit.chunk.doc_id for hit in hits}
+        assert index.codes.fill() > 0
+        assert state(index)[1] == 0
+
+
+def test_a_foreign_document_under_the_id_of_a_stored_one_is_read(index: Index, compressor: TokenCompressor) -> None:
+    index.add(Document("special3 dog", id="one"))
+    reranker = CompressedReranker(compressor)
+    stored, foreign, bare, alone = (
+        index.codes.scores(reranker, "special3 dog", ids=[name], texts=[text])[0]
+        for name, text in [("one", "special3 dog"), ("one", "the rain"), ("one", ""), (None, "the rain")]
+    )
+    assert stored == bare
+    assert foreign == alone != stored
