@@ -23,8 +23,8 @@ from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
 from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
-from ragkit.store.newest import Newest
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
+from ragkit.store.newest import Newest
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
 from ragkit.store.snapshot import Snapshot

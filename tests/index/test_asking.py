@@ -22,7 +22,7 @@ from ragkit.types import Hit
 TOPICS = ["pump", "valve", "filter", "hose", "gauge", "seal"]
 MANUAL = "# Manual\n\nKeep it dry.\n\n" + "".join(
     f"## The {name}\n\nThe {name} is cleaned in spring. "
-    + f"Turn the {name} off first.\n\nThen rinse the {name} with water.\n\n### Storing\n\nKeep the {name} away from frost.\n\n"
+    f"Turn the {name} off first.\n\nThen rinse the {name} with water.\n\n### Storing\n\nKeep the {name} away from frost.\n\n"
     for name in TOPICS
 )
 TEXTS = {
