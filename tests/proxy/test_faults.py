@@ -135,57 +135,6 @@ def test_a_client_that_leaves_loses_nothing(server: Any, upstream: Any) -> None:
     assert content(found).endswith("[slow]")
 
 
-def test_bodies_over_the_limit(serving: Any, upstream: Any) -> None:
-    server = serving("--policy", "exact", env={"RAGKIT_SERVE_MAX_BODY": "2048"})
-    assert chat(server, "x" * 3000).status_code == 413
-    assert chat(server, "A body that is small enough.").status_code == 200
-    odd = httpx2.post(f"{server.v1}/chat/completions", content=b"not json at all", trust_env=False)
-    assert odd.status_code == 500 or odd.status_code == 400
-
-
-def test_an_upstream_that_is_gone(serving: Any) -> None:
-    server = serving(
-        "--policy",
-        "exact",
-        url="http://127.0.0.1:9",
-        env={"RAGKIT_SERVE_BREAKER_FAILURES": "2", "RAGKIT_SERVE_RETRIES": "1", "RAGKIT_SERVE_BREAKER_SECONDS": "60"},
-    )
-    first = chat(server, "Is anybody there at all?")
-    assert first.status_code == 502
-    assert "did not answer" in first.json()["error"]["message"]
-    chat(server, "Is anybody there at all?")
-    shut = chat(server, "Is anybody there at all?")
-    assert shut.status_code == 503
-    assert "asked again in" in shut.json()["error"]["message"]
-    ready = httpx2.get(f"{server.url}/readyz", trust_env=False)
-    assert ready.status_code == 503
-    assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
-    assert 'ragkit_upstream_failures_total{kind="connection"' in httpx2.get(f"{server.admin}/metrics", trust_env=False).text
-
-
-def test_an_upstream_that_hangs(serving: Any) -> None:
-    server = serving("--policy", "exact", env={"RAGKIT_SERVE_READ_TIMEOUT": "0.5"})
-    begun = time.monotonic()
-    assert chat(server, "Will this ever end? [hang]").status_code == 504
-    assert time.monotonic() - begun < 10
-
-
-def test_stale_answers_only_where_they_are_wanted(serving: Any, upstream: Any, tmp_path: Any) -> None:
-    env = {"RAGKIT_SERVE_TTL": "1", "RAGKIT_SERVE_STALE_IF_ERROR": "600"}
-    server = serving("--policy", "exact", folder=tmp_path, env=env)
-    text = "What is the number of the harbour office?"
-    answer = content(settled(server, text))
-    server.process.terminate()
-    server.process.wait(30)
-    time.sleep(1.1)
-    gone = serving("--policy", "exact", url="http://127.0.0.1:9", folder=tmp_path, env={**env, "RAGKIT_SERVE_RETRIES": "0"})
-    late = chat(gone, text)
-    assert late.status_code == 200
-    assert content(late) == answer
-    assert late.headers["cache-status"].startswith("ragkit; hit; fwd=stale")
-    assert chat(gone, "What is the number of the pilot office?").status_code == 502
-
-
 def test_stopping_finishes_what_has_begun(serving: Any, upstream: Any) -> None:
     server = serving("--policy", "exact")
     text = "A slow answer while the server stops [delay 1.5]"
@@ -222,9 +171,7 @@ def test_what_the_log_holds(serving: Any) -> None:
     assert "payroll" not in told
 
 
-def test_models_choose_upstreams(serving: Any, upstream: Any) -> None:
-    server = serving("--upstream", f"other-*={upstream.url}/v1", "--policy", "exact", url="http://127.0.0.1:9")
-    del server
+def test_models_choose_upstreams() -> None:
     from ragkit.proxy import load
 
     settings = load(upstreams=[{"url": "http://a/v1", "models": ["a-*"]}])

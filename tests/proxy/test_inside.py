@@ -346,3 +346,57 @@ async def test_pages_of_a_name_turned_on_this_machine_see_nothing(tmp_path: Path
             ("", 403),
         ):
             assert (await desk.ask("/ui/api/state", method="GET", headers=(("host", host),))).status == status
+
+
+async def test_bodies_over_the_limit_are_refused(tmp_path: Path) -> None:
+    up = Upstream()
+    async with inside(tmp_path, up, max_body=2048) as app:
+        for path in (CHAT, "/v1/responses", "/v1/embeddings"):
+            assert (await app.ask(path, asks("x" * 3000))).status == 413
+        assert not up.seen
+        assert (await app.ask(CHAT, asks("A body that is small enough."))).status == 200
+
+
+async def test_an_upstream_that_is_gone_is_let_alone_for_a_while(tmp_path: Path) -> None:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    async with inside(tmp_path, answer, breaker_failures=2, breaker_seconds=60, retries=1) as app:
+        first = await app.ask(CHAT, asks("Is anybody there?"))
+        assert (first.status, "did not answer" in first.json()["error"]["message"]) == (502, True)
+        await app.ask(CHAT, asks("Is anybody there?"))
+        shut = await app.ask(CHAT, asks("Is anybody there?"))
+        assert (shut.status, "asked again in" in shut.json()["error"]["message"]) == (503, True)
+        assert (await app.ask("/readyz", method="GET")).status == 503
+        assert (await app.ask("/healthz", method="GET")).status == 200
+        told = (await app.server.metrics_page(None)).body
+        assert b'ragkit_upstream_failures_total{kind="connection"' in told
+
+
+async def test_an_upstream_that_hangs_is_given_up(tmp_path: Path) -> None:
+    up = Upstream()
+    up.wait = asyncio.Event()
+    async with inside(tmp_path, up, deadline=0.2) as app:
+        assert (await app.ask(CHAT, asks("Will this ever end?"))).status == 504
+
+
+async def test_stale_answers_only_where_they_are_wanted(tmp_path: Path) -> None:
+    gone = False
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if gone:
+            raise httpx2.ConnectError("refused", request=request)
+        return httpx2.Response(200, json=completion("once"))
+
+    for grace, status in ((600, 200), (0, 502)):
+        gone = False
+        async with inside(tmp_path / str(grace), answer, ttl=0.2, stale_if_error=grace, retries=0) as app:
+            await app.ask(CHAT, asks("What is the number of the harbour office?"))
+            await app.settled()
+            await asyncio.sleep(0.3)
+            gone = True
+            late = await app.ask(CHAT, asks("What is the number of the harbour office?"))
+            assert late.status == status
+            if grace:
+                assert text_of(late) == "once"
+                assert late.header("cache-status").startswith("ragkit; hit; fwd=stale")

@@ -163,6 +163,9 @@ def amounts(reading: Reading) -> frozenset[str]:
     words = regex.findall(r"\p{L}[\p{L}'/-]*|%|[^\s\p{L}]+", text)
     position = 0
     while position < len(words):
+        if words[position].isalpha() and words[position] not in _NUMBERS:
+            position += 1
+            continue
         value, length = _number_at(words, position)
         if value is None:
             position += 1
