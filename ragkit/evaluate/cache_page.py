@@ -33,18 +33,14 @@ def pair_table(reports: Mapping[str, PairReport]) -> tuple[list[str], list[list[
 
 
 def trap_table(reports: Sequence[TrapReport]) -> tuple[list[str], list[list[str]]]:
-    """A header and one row per threshold."""
-    kinds = list(reports[0].by_kind)
+    """A header and one row per share served, in percent, with a column for each cosine."""
+    header = ["served, %", *(f"from {one.threshold:.2f}" for one in reports)]
     rows = [
-        [
-            f"{one.threshold:.2f}",
-            f"{100 * one.recall:.0f} %",
-            f"{100 * one.served:.1f} %",
-            *(f"{100 * one.by_kind[kind]:.0f} %" for kind in kinds),
-        ]
-        for one in reports
+        ["paraphrases", *(f"{100 * one.recall:.0f}" for one in reports)],
+        ["all traps", *(f"{100 * one.served:.1f}" for one in reports)],
     ]
-    return ["cosine", "paraphrases served", "traps served", *kinds], rows
+    rows += [[kind, *(f"{100 * one.by_kind[kind]:.0f}" for one in reports)] for kind in reports[0].by_kind]
+    return header, rows
 
 
 def cache_page(reports: Mapping[str, PairReport], traps: Sequence[TrapReport], *, model: str, source: str) -> str:
