@@ -48,7 +48,7 @@ class RagkitRecordManager(RecordManager):
         """
         if group_ids is not None and len(group_ids) != len(keys):
             raise InvalidInputError(f"{len(keys)} keys and {len(group_ids)} group_ids: give one group per key, or none at all.")
-        groups = dict(zip(keys, group_ids or [None] * len(keys), strict=True))
+        groups = dict(zip(keys, _texts(group_ids or [None] * len(keys)), strict=True))
         at_least = 0 if time_at_least is None else _microseconds(time_at_least)
         self._records.put(self.namespace, groups, keep_groups=group_ids is None, at_least=at_least)
 
@@ -71,7 +71,7 @@ class RagkitRecordManager(RecordManager):
             self.namespace,
             before=None if before is None else _microseconds(before),
             after=None if after is None else _microseconds(after),
-            groups=group_ids,
+            groups=None if group_ids is None else [text for text in _texts(group_ids) if text is not None],
             limit=limit,
         )
 
@@ -111,6 +111,11 @@ class RagkitRecordManager(RecordManager):
     async def adelete_keys(self, keys: Sequence[str]) -> None:
         """``delete_keys`` in a worker thread."""
         await asyncio.to_thread(self.delete_keys, keys)
+
+
+def _texts(group_ids: Sequence[object]) -> list[str | None]:
+    # LangChain passes on what stands under source_id_key as it is, and by then it has stored the documents.
+    return [None if group is None else str(group) for group in group_ids]
 
 
 def _microseconds(seconds: float) -> int:

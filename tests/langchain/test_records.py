@@ -62,6 +62,14 @@ class TestIndexing:
         assert run(OLD, manager, None) == (0, 0, 3, 0)
         assert texts(kb) == ["cars honk", "cats purr", "dogs bark", "dogs howl"]
 
+    @pytest.mark.parametrize("cleanup", ["incremental", "scoped_full"])
+    def test_sources_may_be_numbers(self, kb: Index, manager: RagkitRecordManager, cleanup: str) -> None:
+        first, second = (Document(page_content=text, metadata={"source": 7}) for text in ("dogs bark", "dogs howl"))
+        assert run([first], manager, cleanup) == (1, 0, 0, 0)
+        assert run([first], manager, cleanup) == (0, 0, 1, 0)
+        assert run([second], manager, cleanup) == (1, 0, 0, 1)
+        assert texts(kb) == ["dogs howl"]
+
     @pytest.mark.parametrize("cleanup", CLEANUPS)
     @pytest.mark.parametrize("batch_size", [1, 100])
     def test_what_changed_replaces_what_was(self, kb: Index, manager: RagkitRecordManager, cleanup: str, batch_size: int) -> None:
