@@ -21,6 +21,8 @@ Query = str | TextQuery | Phrasings
 
 #: Shapes that leave hits out look for others among at most so many times fetch_k candidates.
 _DEEPEST = 64
+#: LanceDB counts candidates in 32 bits.
+_MOST = 2**31 - 1
 
 
 class Phrase(NamedTuple):
@@ -194,6 +196,8 @@ def check_choice(k: int, fetch_k: int, shape: Shape | None) -> None:
     for name, value in (("k", k), ("fetch_k", fetch_k)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidInputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    if fetch_k > _MOST:
+        raise InvalidInputError(f"fetch_k is {fetch_k}; it may be at most {_MOST}.")
     if shape is not None and not isinstance(shape, Shape):
         raise InvalidInputError(f"shape is a {type(shape).__name__}; give a Shape, for example Shape(per_document=2).")
     if shape is not None and shape.mmr is not None and k > fetch_k:

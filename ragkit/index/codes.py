@@ -136,6 +136,7 @@ class IndexCodes:
 
         Raises CapabilityError where nobody can read for the compressor, StoreMismatchError where its codes were made by another reading.
         """
+        self._store.require_newest()
         chosen = compressor or self.compressor or TokenCompressor()
         writer = CodeWriter.begin(self._store, chosen, self._reader(chosen, reader))
         known = writer.table.keys()
@@ -169,6 +170,7 @@ class IndexCodes:
 
     def drop(self, compressor: Compressor | None = None) -> int:
         """Remove the codes of one compressor, or of all; returns of how many. Chunks, text and vectors are not touched."""
+        self._store.require_newest()
         tables = [open_codes(self._store, compressor.card)] if compressor is not None else list(code_tables(self._store))
         dropped = [table for table in tables if table is not None]
         for table in dropped:
@@ -181,6 +183,7 @@ class IndexCodes:
 
         ``left_over`` False leaves those: looking for them reads all ids.
         """
+        self._store.require_newest()
         for table in code_tables(self._store):
             if left_over:
                 # In this order: a chunk is stored before its codes are, so what has codes and is no chunk now was deleted.

@@ -359,8 +359,9 @@ class ChunkStore:
             )
         except StoreCorruptError:
             self.write("rebuilding the full-text index", lambda table: database.ensure_text_index(table, self.path, replace=True))
-        if self._codec is not None:
-            encode(self, self._codec)
+        codec = self.snapshot().codec
+        if codec is not None:
+            encode(self, codec)
         self._index_vectors()
 
     def _index_vectors(self) -> None:
@@ -445,10 +446,14 @@ class ChunkStore:
             with told(self.path, doing):
                 return ask(self._reopen())
 
-    def write(self, doing: str, act: Callable[[Any], object]) -> None:
-        """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
+    def require_newest(self) -> None:
+        """Raise StoreError for a store that was opened at a version, which is for reading only."""
         if self._at is not None:
             raise StoreError(f"This is {self.path} at version {self._at}, for reading only. Open the index itself to change it.")
+
+    def write(self, doing: str, act: Callable[[Any], object]) -> None:
+        """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
+        self.require_newest()
         table, pause, until = self._current(), 0.01, time.monotonic() + _PATIENCE
         while True:
             try:

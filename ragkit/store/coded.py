@@ -63,6 +63,12 @@ def stored_codec(store: ChunkStore) -> Codec | None:
     return Codec.from_bytes(b64decode(schema.field(name).metadata[_CODEC])) if name in schema.names else None
 
 
+def holds(table: Any, header: Header, codec: Codec) -> bool:
+    """Whether a version of the table has codes of this very codec: another process may drop them, and a restored version lack them."""
+    name, _ = _columns(header)
+    return name in table.schema.names and table.schema.field(name).metadata[_CODEC] == b64encode(codec.to_bytes())
+
+
 def drop_codes(store: ChunkStore) -> bool:
     """Drop the codes; True when there were some. Searches compare the vectors themselves again."""
     there = stored_codec(store) is not None

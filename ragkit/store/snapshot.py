@@ -13,7 +13,7 @@ import numpy as np
 from ragkit.errors import InvalidInputError, StoreError
 from ragkit.seams import Vectors
 from ragkit.store import text_query
-from ragkit.store.coded import CodedRows
+from ragkit.store.coded import CodedRows, holds
 from ragkit.store.failures import told
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
 from ragkit.store.schema import Header
@@ -34,13 +34,14 @@ _FEW = 2000
 class Snapshot:
     """A version of the table at ``path``; ``table`` is a handle that stays at it. Safe for several threads.
 
-    Statistics of the snapshot ``before`` spare it reading rows that both have.
+    A version without codes of ``codec`` is searched by its vectors. Statistics of the snapshot ``before`` spare it reading rows that both have.
     """
 
     def __init__(
         self, path: Path, table: Any, header: Header, before: Snapshot | None = None, *, codec: Codec | None = None
     ) -> None:
-        self.path, self.table, self.header, self.codec = path, table, header, codec
+        self.path, self.table, self.header = path, table, header
+        self.codec = codec if codec is not None and holds(table, header, codec) else None
         self.version = int(table.version)
         self._lock = Lock()
         self._coded: CodedRows | None = None

@@ -330,3 +330,9 @@ def test_what_is_no_reranker_and_what_returns_no_hits_is_named(index: Index) -> 
         index.search("three", rerank="cross-encoder")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="rerank returned None"):
         index.search("three", rerank=lambda _, hits: None)  # type: ignore[arg-type, return-value]
+
+
+def test_more_candidates_than_can_be_counted(index: Index) -> None:
+    with pytest.raises(InvalidInputError, match="fetch_k is 1099511627776; it may be at most 2147483647"):
+        index.search("three", fetch_k=2**40)
+    assert index.search("hose", fetch_k=2**31 - 1, k=2**70)

@@ -15,7 +15,7 @@ import pytest
 from ragkit import Document, Index
 from ragkit.chunk import FixedChunker, Late
 from ragkit.embed import CachedEmbedder
-from ragkit.errors import CapabilityError, InvalidInputError, StoreMismatchError
+from ragkit.errors import CapabilityError, InvalidInputError, StoreError, StoreMismatchError
 from ragkit.rerank import CompressedReranker, TokenCompressor
 from ragkit.seams import Vectors
 from ragkit.store.codes import CodeTable
@@ -390,3 +390,15 @@ def test_a_foreign_document_under_the_id_of_a_stored_one_is_read(index: Index, c
     )
     assert stored == bare
     assert foreign == alone != stored
+
+
+def test_codes_of_an_old_version_are_for_reading(index: Index, compressor: TokenCompressor) -> None:
+    reranker = CompressedReranker(compressor)
+    before = index.search(QUESTION, rerank=reranker)
+    with index.at(index.version) as old:
+        index.add(Document("special3", id="new"))
+        same(old.search(QUESTION, rerank=reranker), before)
+        for write in (old.codes.fill, old.codes.drop, old.codes.optimize):
+            with pytest.raises(StoreError, match="for reading only"):
+                write()
+    assert state(index)[1] == 0

@@ -145,3 +145,23 @@ def test_vectors_in_bulk(tmp_path: Path) -> None:
     some = read_vectors(store, limit=20, seed=1)
     assert some.shape == (20, 16)
     assert {row.tobytes() for row in some} <= {vector.tobytes() for vector in stored.values()}
+
+
+def test_codes_that_went_away_are_done_without(tmp_path: Path) -> None:
+    """A version from before the codec is restored; then another process drops the codes, and fits another codec."""
+    make(tmp_path / "kb")
+    with Index(tmp_path / "kb", embedder=EMBEDDER) as plain:
+        plain.history.tag("plain")
+        with Index(tmp_path / "kb", embedder=EMBEDDER, codec="rotated+int4") as coded:
+            coded.history.restore("plain")
+            assert answers(coded) == answers(plain)
+            coded.optimize()
+        with Index(tmp_path / "kb", embedder=EMBEDDER, codec="rotated+int4") as coded:
+            plain.drop_codes()
+            assert answers(coded) == answers(plain)
+            other = named("rotated+int2").fit(plain.vectors([chunk.id for chunk in plain.chunks_of("d1")]))
+            with Index(tmp_path / "kb", embedder=EMBEDDER, codec=other) as second:
+                coded.add(Document("w1 w2 w3 once more", id="more"))
+                coded.optimize()
+                assert answers(coded) == answers(plain)
+                assert answers(second) == answers(plain)
