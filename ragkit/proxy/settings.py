@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=1024)]
 #: What every client of an OpenAI-compatible endpoint may need upstream; anything else is dropped unless it is allowed by name.
 _REQUEST_HEADERS = (
-    "accept", "accept-language", "anthropic-*", "api-key", "authorization", "content-type", "idempotency-key", "openai-*", "traceparent", "tracestate",
+    "accept", "accept-language", "anthropic-*", "api-key", "authorization", "content-encoding", "content-type", "idempotency-key", "openai-*", "traceparent", "tracestate",
     "user-agent", "x-api-key", "x-request-id", "x-stainless-*",
 )  # fmt: skip
 

@@ -112,3 +112,29 @@ def test_outcomes_tell_what_must_not_be_stored() -> None:
     assert outcome_of("responses", {"status": "completed", "output": [message]}, asked=ASKED).text == "x"
     assert outcome_of("responses", {"status": "incomplete", "output": [message]}, asked=ASKED).finish == "incomplete"
     assert outcome_of("responses", {"status": "completed", "output": [{"type": "web_search_call"}]}, asked=ASKED).tool_calls == 1
+
+
+def test_what_events_are_wrapped_in_does_not_count() -> None:
+    recording = Recording("chat", limit=2000)
+    for _ in range(300):
+        recording.feed(b"data: " + json.dumps(chunk(content="word ") | {"tool_calls": []}).encode() + b"\n\n")
+    recording.feed(
+        b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": []}, "finish_reason": "stop"}]}).encode()
+    )
+    recording.feed(b"\n\ndata: [DONE]\n\n")
+    assert recording.body is not None
+    assert recording.body["choices"][0]["message"]["content"] == "word " * 300
+
+
+@pytest.mark.parametrize("event", [b"[" * 100_000, b'{"choices": "' + b"x" * 5000 + b'"}', b"x" * 5000])
+def test_huge_and_deep_events_are_let_go(event: bytes) -> None:
+    recording = Recording("chat", limit=200_000 if event.startswith(b"[") else 2000)
+    for at in range(0, len(event), 1000):
+        recording.feed((b"data: " if at == 0 else b"") + event[at : at + 1000])
+    recording.feed(b"\n\n")
+    assert recording.body is None
+
+
+@pytest.mark.parametrize("output", [["no item"], [{"type": "message", "content": [{"type": "output_text", "text": None}]}]])
+def test_what_could_not_be_replayed_is_an_error(output: Any) -> None:
+    assert outcome_of("responses", {"status": "completed", "output": output}, asked=ASKED).error

@@ -131,12 +131,15 @@ _EXACT = (
     regex.compile(r"(?<![\w/])(?:~|\.{0,2})/[\w.+-]+(?:/[\w.+-]+)*|[A-Za-z]:\\[^\s\"']+"),
     regex.compile(r"#\d+"),
     regex.compile(r"\b(?:\d{1,4}[/.]){2}\d{1,4}\b|\b\d{1,4}(?:-\d{1,4}){1,3}\b"),
-    regex.compile(r"\b(?=[\p{L}\p{N}_]*\p{N})(?=[\p{L}\p{N}_]*\p{L})[\p{L}\p{N}_]+(?:[-_./:][\p{L}\p{N}]+)*\b"),
-    regex.compile(r"\b\p{L}+[-_]\p{N}[\p{L}\p{N}]*(?:[-_.]\p{N}+)*\b|\b\p{L}{1,6}(?:-\p{N}+)+\b|\b\p{N}+\(\p{L}\)"),
     regex.compile(
         r"\b\p{L}+(?:_\p{L}+)+\b|\b\p{Ll}+(?:\p{Lu}\p{Ll}+)+\b|\b\p{L}\w*(?:\.\p{L}\w*)+(?:\(\)|/[^\s\"'<>]*)?|\B--?\p{L}[\w-]+"
     ),
     regex.compile(r"\"[^\"\n]{1,80}\"|(?<![\w])'[^'\n]{2,80}'(?!\w)"),
+)
+#: The same, of words that hold a letter and a number.
+_MIXED = (
+    regex.compile(r"\b(?=[\p{L}\p{N}_]*\p{N})(?=[\p{L}\p{N}_]*\p{L})[\p{L}\p{N}_]+(?:[-_./:][\p{L}\p{N}]+)*\b"),
+    regex.compile(r"\b\p{L}+[-_]\p{N}[\p{L}\p{N}]*(?:[-_.]\p{N}+)*\b|\b\p{L}{1,6}(?:-\p{N}+)+\b|\b\p{N}+\(\p{L}\)"),
 )
 _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g|ml|l|kb|mb|gb|tb|ms|h|min|mph|kw|w|lbs?|oz|ft)$")
 
@@ -145,12 +148,17 @@ _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g
 def exact_pieces(reading: Reading) -> frozenset[str]:
     """Addresses, paths, codes, identifiers and quoted words, casefolded, without the marks around them."""
     found, text = set(), reading.text
-    for pattern in _EXACT:
+    for pattern in (*_EXACT, *_MIXED) if any(map(_mixed, text.split())) else _EXACT:
         for match in pattern.finditer(text):
             piece = match.group().strip(".,;:?!\"'").casefold()
             if piece and not _VERSION.match(piece) and piece not in ("e.g", "i.e", "a.m", "p.m", "u.s", "vs"):
                 found.add(piece)
     return frozenset(piece for piece in found if not any(piece != other and piece in other for other in found))
+
+
+def _mixed(word: str) -> bool:
+    """Whether a word holds a letter and a number."""
+    return not word.isalpha() and any(map(str.isnumeric, word)) and any(map(str.isalpha, word))
 
 
 @once
