@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
 import httpx2
 import pytest
+
+from ragkit.proxy import check_settings, load
 
 
 def chat(server: Any, text: str, *, key: str = "sk-one", headers: dict[str, str] | None = None, **body: Any) -> httpx2.Response:
@@ -172,26 +176,15 @@ def test_what_the_log_holds(serving: Any) -> None:
 
 
 def test_models_choose_upstreams() -> None:
-    from ragkit.proxy import load
-
     settings = load(upstreams=[{"url": "http://a/v1", "models": ["a-*"]}])
     assert settings.upstream_for("b-1") is None
 
 
 def test_check(upstream: Any, tmp_path: Any) -> None:
-    import subprocess
-    import sys
-
-    def check(url: str, *flags: str) -> tuple[int, dict[str, Any]]:
-        told = [sys.executable, "-m", "ragkit", "serve", "--check", "--json", "--policy", "exact", "--upstream", url]
-        done = subprocess.run([*told, "--cache", str(tmp_path / "c.lance"), *flags], capture_output=True, text=True, check=False)
-        return done.returncode, json.loads(done.stdout)
-
-    code, report = check(f"{upstream.url}/v1")
-    assert code == 0, report
-    code, report = check("http://127.0.0.1:9/v1")
-    assert code == 1
-    assert [good for _, good, _ in report["parts"]] == [True, True, False]
-    code, report = check("nonsense")
-    assert code == 1
-    assert "no http" in report["error"]["message"]
+    told = ["--policy", "exact", "--cache", str(tmp_path / "c.lance"), "--upstream", f"m={upstream.url}/v1"]
+    command = [sys.executable, "-m", "ragkit", "serve", "--check", "--json", *told, "--upstream", "http://127.0.0.1:9/v1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert [good for _, good, _ in json.loads(done.stdout)["parts"]] == [True, True, True, False]
+    settings = load(policy="exact", cache=tmp_path / "c.lance", upstreams=[{"url": f"{upstream.url}/v1"}])
+    assert check_settings(settings).ok
