@@ -74,7 +74,7 @@ def phrase_vectors(embedder: Embedder, phrases: Sequence[Phrase], known: Mapping
 
 def reordered(rerank: Rerank) -> Reorder:
     """A reranker of one question's hits as one of many; it must return hits that it was given, each at most once."""
-    if not callable(rerank):
+    if not callable(rerank) or isinstance(rerank, type):
         raise InvalidInputError(f"rerank is {rerank!r}; give a CompressedReranker, or a function (question, hits) -> hits.")
 
     def reorder(queries: Sequence[str], found: Sequence[list[Hit]]) -> list[list[Hit]]:

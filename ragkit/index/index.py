@@ -91,6 +91,8 @@ class Index:
         codec: str | Codec | None = None,
         create: bool = True,
     ) -> None:
+        if fusion is not None and not callable(getattr(fusion, "fit", None)):
+            raise InvalidInputError(f"fusion is {fusion!r}; give one of ragkit.retrieve, such as Adaptive() or Rrf().")
         self.path = Path(path)
         self._given_chunker, self._embedder, self._compressor = chunker, embedder, compressor
         self._chunker: Chunker | None = None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ragkit import Document, Index
 from ragkit.chunk import MarkdownChunker, Parents, RecursiveChunker
 from ragkit.errors import InvalidInputError
+from ragkit.rerank import CompressedReranker
 from ragkit.retrieve import Phrasings, Shape
 from ragkit.testing.embedders import HashEmbedder
 from ragkit.types import Hit
@@ -328,6 +329,10 @@ def test_an_empty_index(tmp_path: Path) -> None:
 def test_what_is_no_reranker_and_what_returns_no_hits_is_named(index: Index) -> None:
     with pytest.raises(InvalidInputError, match="rerank is 'cross-encoder'"):
         index.search("three", rerank="cross-encoder")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="rerank is <class"):
+        index.search("three", rerank=CompressedReranker)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="fusion is 'rrf'"):
+        Index(index.path, fusion="rrf")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="rerank returned None"):
         index.search("three", rerank=lambda _, hits: None)  # type: ignore[arg-type, return-value]
 
