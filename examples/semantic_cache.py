@@ -1,6 +1,6 @@
 """A semantic cache over an index, offline: repetitions, guards, single flight, and nothing stale when a document changes.
 
-    python examples/semantic_cache.py
+python examples/semantic_cache.py
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ with SemanticCache(folder / "cache.lance", embedder=embedder, policy=Static(0.8)
         said = set(pool.map(lambda _: cache.get_or(question, lambda: answer(question), scope=scope), range(20)))
     print(f"20 requests, {calls} call: {said.pop()}")
 
-    for other in ("how long does a refund take", "How long does the refund take?", "How long does a refund of 500 dollars take?", "Why?"):
+    for other in (
+        "how long does a refund take",
+        "How long does the refund take?",
+        "How long does a refund of 500 dollars take?",
+        "Why?",
+    ):
         verdict = cache.lookup(other, scope=scope)
         print(f"{verdict.kind:>6} {verdict.tier or '-':<8} {other!r}: {verdict.reason}")
     print(f"{cache.lookup(question, scope=Scope(tenant='umbrella', model='some-model')).kind:>6} in another tenant's scope")

@@ -16,7 +16,15 @@ _DAMAGED = (
     "failed to fill whole buffer", "decode", "does not appear to be a lance file", "out of range", "out of bounds", "checksum", "protobuf",
 )  # fmt: skip
 _REMEDY = "remove it and index the documents again"
-_CONFLICT = ("commit conflict", "retryable", "too many concurrent writers", "concurrent transaction", "preempted", "rewrite", "tagged version")
+_CONFLICT = (
+    "commit conflict",
+    "retryable",
+    "too many concurrent writers",
+    "concurrent transaction",
+    "preempted",
+    "rewrite",
+    "tagged version",
+)
 
 
 def is_conflict(error: BaseException) -> bool:
