@@ -102,7 +102,7 @@ function showPolicy(state) {
     return;
   }
   const [width, height, left, foot] = [960, 240, 44, 30];
-  const svg = drawing(width, height, "Precision of served answers over the share of requests served, one point for each score.");
+  const svg = drawing(width, height, "The least share of right answers over the share of requests, one point for each score.");
   const most = Math.max(0.05, ...policy.curve.map((one) => one.hit_rate));
   const least = Math.min(0.9, ...policy.curve.map((one) => one.precision));
   const x = (value) => left + (value / most) * (width - left - 60);
@@ -115,12 +115,12 @@ function showPolicy(state) {
   for (const one of policy.curve) {
     const dot = shape(svg, "circle", { class: one.serving ? "now" : "point", cx: x(one.hit_rate), cy: y(one.precision), r: one.serving ? 7 : 4 });
     const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-    title.textContent = `score ${one.score.toFixed(2)}: ${percent(one.hit_rate)} served, ${percent(one.precision)} right`;
+    title.textContent = `score ${one.score.toFixed(2)}: ${percent(one.hit_rate)} of requests, at least ${percent(one.precision)} right`;
     dot.append(title);
     shape(svg, "text", { x: x(one.hit_rate) + 8, y: y(one.precision) - 6 }, one.score.toFixed(2));
   }
   holder.replaceChildren(svg);
-  byId("curve-note").textContent = "Across: share of requests served. Up: share of judged candidates that were right. A point for each score; the filled one is served now.";
+  byId("curve-note").textContent = "Across: share of requests with such a candidate. Up: at least so many of them are right, as far as the judgements tell. A point for each score; the filled one is served now.";
 }
 
 function showNear(state) {
