@@ -17,9 +17,9 @@ from ragkit.chunk import RecursiveChunker
 from ragkit.testing.embedders import HashEmbedder
 
 # What only an extra brings must be absent here, or this run would prove nothing.
-EXTRAS = ["torch", "transformers", "langchain_core", "lxml", "pypdf", "openai", "ir_measures"]
-# The door itself is made of LangChain's classes.
-NEEDS_EXTRA = ("ragkit.langchain",)
+EXTRAS = ["torch", "transformers", "langchain_core", "lxml", "pypdf", "openai", "ir_measures", "starlette"]
+# Doors that are made of another library's classes.
+NEEDS_EXTRA = ("ragkit.langchain", "ragkit.proxy")
 
 assert not [name for name in EXTRAS if importlib.util.find_spec(name)], "an extra is installed"
 assert "site-packages" in ragkit.__file__, f"{ragkit.__file__} is not the installed wheel"
