@@ -19,16 +19,16 @@ from ragkit.cache import Scope, Verdict, normalised, refuse_storing
 from ragkit.errors import RagkitError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answers import Body, events, outcome_of, replayed, tokens_of
-from ragkit.proxy.controls import BadControlError, Controls, read_controls, status_headers
+from ragkit.proxy.controls import Controls, status_headers
 from ragkit.proxy.forwarding import (
+    BadRequestError,
     Passing,
-    TooLargeError,
     encoded,
     failure,
     one_line_each,
     outgoing,
     passed_on,
-    read_body,
+    read_whole,
     upstream_failure,
 )
 from ragkit.proxy.memory import Found, Memory
@@ -99,15 +99,9 @@ class Answering:
     async def __call__(self, request: Request, endpoint: Endpoint) -> Response:
         """The response to a request; errors are responses, too."""
         try:
-            async with asyncio.timeout(self._settings.deadline):
-                data = await read_body(request, self._settings.max_body)
-            controls = read_controls(one_line_each(request.headers))
-        except TimeoutError:
-            return failure(408, f"The request did not come whole within {self._settings.deadline:g} seconds.")
-        except TooLargeError:
-            return failure(413, f"The body is larger than {self._settings.max_body} bytes, the server's limit.")
-        except BadControlError as error:
-            return failure(400, str(error), kind="invalid_request_error")
+            data, controls = await read_whole(request, self._settings)
+        except BadRequestError as error:
+            return failure(error.status, str(error), kind="invalid_request_error")
         asked = read_request(endpoint, data)
         upstream = self._settings.upstream_for(asked.model)
         if upstream is None:

@@ -16,15 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ragkit.errors import RagkitError
-from ragkit.proxy.controls import BadControlError, read_controls
 from ragkit.proxy.forwarding import (
-    TooLargeError,
+    BadRequestError,
     encoded,
     failure,
     one_line_each,
     outgoing,
     passed_on,
-    read_body,
+    read_whole,
     upstream_failure,
 )
 from ragkit.proxy.metrics import Metrics
@@ -91,15 +90,9 @@ class Embedding:
     async def __call__(self, request: Request) -> Response:
         """The response to a request; errors are responses, too."""
         try:
-            async with asyncio.timeout(self._settings.deadline):
-                data = await read_body(request, self._settings.max_body)
-            controls = read_controls(one_line_each(request.headers))
-        except TimeoutError:
-            return failure(408, f"The request did not come whole within {self._settings.deadline:g} seconds.")
-        except TooLargeError:
-            return failure(413, f"The body is larger than {self._settings.max_body} bytes, the server's limit.")
-        except BadControlError as error:
-            return failure(400, str(error), kind="invalid_request_error")
+            data, controls = await read_whole(request, self._settings)
+        except BadRequestError as error:
+            return failure(error.status, str(error), kind="invalid_request_error")
         body = _body(data)
         model = str(body.get("model", ""))
         upstream = self._settings.upstream_for(model)

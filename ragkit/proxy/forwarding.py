@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ragkit.proxy.controls import CONTROL_HEADERS
+from ragkit.proxy.controls import CONTROL_HEADERS, BadControlError, Controls, read_controls
 from ragkit.proxy.settings import Settings
 from ragkit.proxy.upstreams import Outgoing, UpstreamError, request_headers, response_headers
 
@@ -22,6 +23,14 @@ V1 = "/v1"
 
 class TooLargeError(Exception):
     """A body over the limit."""
+
+
+class BadRequestError(Exception):
+    """A request that is refused before anything is looked up; ``status`` and the message are for the client."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BadPathError(Exception):
@@ -41,6 +50,20 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise TooLargeError
         parts.append(part)
     return b"".join(parts)
+
+
+async def read_whole(request: Request, settings: Settings) -> tuple[bytes, Controls]:
+    """The body and the cache directives of a request; BadRequestError for what is too large, too slow, or cannot be read."""
+    try:
+        async with asyncio.timeout(settings.deadline):
+            data = await read_body(request, settings.max_body)
+        return data, read_controls(one_line_each(request.headers))
+    except TimeoutError as error:
+        raise BadRequestError(f"The request did not come whole within {settings.deadline:g} seconds.", status=408) from error
+    except TooLargeError as error:
+        raise BadRequestError(f"The body is larger than {settings.max_body} bytes, the server's limit.", status=413) from error
+    except BadControlError as error:
+        raise BadRequestError(str(error), status=400) from error
 
 
 def one_line_each(headers: Headers) -> dict[str, str]:
