@@ -38,7 +38,7 @@ from ragkit.proxy.requests import Asked, Endpoint, read_request
 from ragkit.proxy.settings import Settings, Upstream
 from ragkit.proxy.tasks import Tasks
 from ragkit.proxy.tenancy import deciding, tenant_of
-from ragkit.proxy.tracing import answering_span, tell_usage, tell_verdict
+from ragkit.proxy.tracing import answering_span, storing_span, tell_verdict, upstream_span
 from ragkit.proxy.upstreams import DECODED, Outgoing, UpstreamError, Upstreams, response_headers
 
 #: Chunks of a stream that may wait for a slow client before the upstream has to wait, too.
@@ -222,8 +222,10 @@ class Answering:
             # Whatever happens before somebody else has taken it over, nobody waits in vain.
             landing.callback(job.end)
             try:
-                async with asyncio.timeout(self._settings.deadline):
-                    response = await self._upstreams.send(job.upstream, job.out)
+                headers = dict(job.out.headers)
+                with upstream_span(job.upstream.url, headers):
+                    async with asyncio.timeout(self._settings.deadline):
+                        response = await self._upstreams.send(job.upstream, replace(job.out, headers=headers))
             except (UpstreamError, TimeoutError) as error:
                 return await self._failed(job, error)
             self._metrics.upstream_seconds.labels(job.upstream.url).observe(time.time() - job.begun)
@@ -310,11 +312,11 @@ class Answering:
                 self._metrics.unstored.labels("error").inc()
                 return
             read, written = tokens_of(body)
-            tell_usage(job.span, model=str(body.get("model", "")), finish=outcome.finish, read=read, written=written)
             if refuse_storing(outcome, max_temperature=self._settings.max_temperature) is None:
                 job.land(body)
             cost = self._settings.cost(job.asked.model, read=read, written=written) or float(read + written or 1)
-            refused = await self._memory.keep(job.asked, job.scope, job.found, body, outcome, begun=job.begun, cost=cost)
+            with storing_span(model=str(body.get("model", "")), finish=outcome.finish, read=read, written=written):
+                refused = await self._memory.keep(job.asked, job.scope, job.found, body, outcome, begun=job.begun, cost=cost)
             (self._metrics.unstored.labels("refused") if refused else self._metrics.stored).inc()
 
 

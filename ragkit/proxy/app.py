@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ragkit.cache import Judge, Limits, Policy, SemanticCache, Static, load_policy
+from ragkit.cache import Certified, Judge, Limits, Policy, SemanticCache, Static, load_policy
 from ragkit.embed import CoalescingEmbedder, TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.proxy.activity import Activity
@@ -111,6 +112,9 @@ class Server:
 
     async def metrics_page(self, _: Request) -> Response:
         """``/metrics``, in Prometheus' text form."""
+        policy = self.memory.cache.policy
+        self.metrics.budget.set(policy.settings.budget if isinstance(policy, Certified) else math.nan)
+        self.metrics.bound.set(policy.wrong_upper if isinstance(policy, Certified) and not policy.shadow else math.nan)
         return Response(generate_latest(self.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     def counted(self, endpoint: str, handler: Handler) -> Handler:

@@ -35,7 +35,10 @@ class Metrics:
         self.upstream_seconds = histogram("upstream_seconds", "Time to an upstream's first byte.", ["upstream"], buckets=_SECONDS)
         self.upstream_failures = counter("upstream_failures", "Upstream calls without an answer, by kind.", ["upstream", "kind"])
         self.in_flight = gauge("in_flight", "Requests being answered now.")
-        self.budget = gauge("certified_budget", "Wrong answers a request that the policy allows.")
+        self.budget = gauge(
+            "certified_budget", "Wrong answers a request (or a hit) that a certified policy allows; NaN for others."
+        )
         self.bound = gauge(
-            "certified_bound", "Upper bound on wrong answers a request at the served threshold; NaN in shadow mode."
+            "certified_bound",
+            "At most this share of the hits served by meaning is wrong; NaN in shadow mode and for other policies.",
         )

@@ -58,10 +58,15 @@ def upstream_span(url: str, headers: dict[str, str]) -> Iterator[Span]:
         yield span
 
 
-def tell_usage(span: Span, *, model: str, finish: str | None, read: int, written: int) -> None:
-    """What the upstream answered, on the span."""
-    span.set_attribute("gen_ai.response.model", model)
-    span.set_attribute("gen_ai.usage.input_tokens", read)
-    span.set_attribute("gen_ai.usage.output_tokens", written)
+@contextmanager
+def storing_span(*, model: str, finish: str | None, read: int, written: int) -> Iterator[Span]:
+    """The span of storing what the upstream answered, with its usage: a child of the request's, which may have ended by then."""
+    attributes: dict[str, str | int | list[str]] = {
+        "gen_ai.response.model": model,
+        "gen_ai.usage.input_tokens": read,
+        "gen_ai.usage.output_tokens": written,
+    }
     if finish:
-        span.set_attribute("gen_ai.response.finish_reasons", [finish])
+        attributes["gen_ai.response.finish_reasons"] = [finish]
+    with _TRACER.start_as_current_span("ragkit.cache.store", kind=SpanKind.INTERNAL, attributes=attributes) as span:
+        yield span

@@ -76,7 +76,10 @@ def test_state_tells_what_happened(busy: Any) -> None:
     assert near["prompt"] == "How do I reset the router to its first factory settings?"
     assert near["stored"] == "How do I reset the router to its factory settings?"
     assert near["refused_by"] in ("policy", "guard")
-    assert "ragkit_cache_hits_total" in admin(busy, "/metrics").text
+    metrics = admin(busy, "/metrics").text
+    assert "ragkit_cache_hits_total" in metrics
+    assert "ragkit_certified_budget 0.02" in metrics
+    assert "ragkit_certified_bound NaN" in metrics
 
 
 def test_entries_are_found_and_removed(busy: Any) -> None:
