@@ -56,7 +56,11 @@ study.command(epilog="Example: ragkit study codecs kb.lance --html codecs.html -
 def chunks(
     subject: Subject,
     chunkers: Annotated[
-        str, typer.Option("--chunkers", help="Some of recursive, sentence, fixed, markdown, auto; separated by commas.")
+        str,
+        typer.Option(
+            "--chunkers",
+            help="Some of recursive, sentence, fixed, markdown, auto, landmarks (sentences, returned as runs); separated by commas.",
+        ),
     ] = "recursive",
     sizes: Annotated[
         str | None,

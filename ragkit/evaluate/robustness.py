@@ -18,8 +18,8 @@ from ragkit.evaluate.collections import Collection
 from ragkit.evaluate.metrics import Estimate, Verdict
 from ragkit.evaluate.study import plan_study
 from ragkit.evaluate.study_compare import LEVEL, Resamples, estimates, holm, two_sided
-from ragkit.evaluate.study_measure import measure
 from ragkit.evaluate.study_plan import Recipe
+from ragkit.evaluate.study_run import answers
 from ragkit.evaluate.study_shelf import fill
 from ragkit.index.queries import query_vectors
 from ragkit.retrieve import Mode
@@ -205,10 +205,7 @@ def robustness(
     vectors = {name: query_vectors(used, texts) for name, texts in variants.items()}
     values = {}
     for name in variants:
-        found = shelf.search(study.gold.queries, vectors[name], words[name], settings)
-        values[name] = {
-            str(mode): measure(rows, study.gold, shelf.places, k=k, budgets=settings.budgets) for mode, rows in found.items()
-        }
+        values[name] = answers(study.recipes[0], shelf, study.gold, vectors[name], words[name], settings)
     resampled = Resamples(len(asked), seed=seed, resamples=resamples)
     names = [name for name in variants if name]
     changed = {name: sum(a != b for a, b in zip(asked, variants[name], strict=True)) for name in names}

@@ -24,7 +24,7 @@ from ragkit.retrieve import DEFAULT_FUSION, Fusion, Mode
 from ragkit.seams import Embedder
 from ragkit.types import Document, ModelCard, canonical_json, digest
 
-_VERSION = 1
+_VERSION = 2
 _PROBE = Document("A first sentence. A second one.", id="probe", metadata={"title": "Probe"})
 
 
@@ -92,6 +92,7 @@ class Study:
         return digest(
             str(_VERSION),
             recipe.chunker.recipe,
+            str(recipe.runs),
             self.embedder.card.fingerprint,
             settings.analyzer.recipe,
             repr(settings.fusion),

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 class Gold(NamedTuple):
     """What answers the questions: evidence spans, or judged documents where the collection has no spans.
 
-    ``units`` are judged passages for nDCG, by document; without them nDCG judges chunks by the spans, or documents.
+    ``units`` are judged passages for nDCG, by document; without them nDCG ranks the spans themselves, or documents.
     """
 
     queries: tuple[Query, ...]
@@ -115,8 +115,8 @@ def measure(found: Sequence[Ints], gold: Gold, made: Places, *, k: int, budgets:
             qrels[query.id] = dict(gold.grades[query.id])
             run[query.id] = list(dict.fromkeys(unit for row in best.tolist() for unit in units[row]))
         else:
-            qrels[query.id] = {str(row): 1 for row in _relevant(gold.spans[query.id], made, codes)}
-            run[query.id] = [str(row) for row in best]
+            qrels[query.id] = {str(at): 1 for at in range(len(gold.spans[query.id]))}
+            run[query.id] = _spans_found(best, gold.spans[query.id], made, codes)
         for name, value in _at_budgets(query, rows, gold, made, owners, budgets):
             values.setdefault(name, []).append(value)
     ranked = rank_metrics(qrels, run, k=k)[f"nDCG@{k}"]
@@ -164,12 +164,14 @@ def _sharing(made: Places, begin: int, stop: int, first: int, last: int) -> list
     return rows
 
 
-def _relevant(spans: Sequence[CharSpan], made: Places, codes: Mapping[str, int]) -> set[int]:
-    """The chunks that hold half of a gold span, or half of which lies in one."""
-    rows: set[int] = set()
-    for doc_id, first, last in spans:
-        if doc_id not in codes:
-            continue
-        at = codes[doc_id]
-        rows.update(_sharing(made, int(made.bounds[at]), int(made.bounds[at + 1]), first, last))
-    return rows
+def _spans_found(rows: Ints, spans: Sequence[CharSpan], made: Places, codes: Mapping[str, int]) -> list[str]:
+    """The numbers of the gold spans in the order of the first of ``rows`` that holds half of each, or half of which lies in it."""
+    first: dict[str, int] = {}
+    for number, (doc_id, start, end) in enumerate(spans):
+        if doc_id in codes:
+            at = codes[doc_id]
+            holding = _sharing(made, int(made.bounds[at]), int(made.bounds[at + 1]), start, end)
+            places = np.flatnonzero(np.isin(rows, holding))
+            if len(places):
+                first[str(number)] = int(places[0])
+    return sorted(first, key=first.__getitem__)

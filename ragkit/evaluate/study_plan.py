@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 from ragkit.chunk import AutoChunker, Engine, FixedChunker, Late, MarkdownChunker, RecursiveChunker, SentenceChunker, Situate
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Chunker
 
-CHUNKERS: Mapping[str, type[Engine]] = {
+#: Sentences, returned as runs of at most a size: ``Index.search_runs``.
+LANDMARKS = "landmarks"
+CHUNKERS: Mapping[str, Callable[[int], Engine]] = {
     kind.kind: kind for kind in (RecursiveChunker, SentenceChunker, FixedChunker, MarkdownChunker, AutoChunker)
-}
+} | {LANDMARKS: partial(SentenceChunker, packing="one")}
 #: Each context by its name: the step after cutting.
 CONTEXTS: Mapping[str, Situate | Late | None] = {
     "plain": None,
@@ -32,7 +35,8 @@ class Recipe:
     """One way to cut and read documents: a ``chunker``, context steps included, under a ``name`` for people.
 
     ``kind``, ``size`` (tokens) and ``context`` place it on a grid; leave them as they are for a recipe of your own. ``baseline``
-    names the recipe it is compared with, and ``code`` is what makes it.
+    names the recipe it is compared with, and ``code`` is what makes it. With ``runs`` the chunks found are put together into runs of at
+    most so many tokens before they are judged, as ``Index.search_runs(max_tokens=...)`` does.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Recipe:
     context: str = PLAIN
     baseline: str | None = None
     code: str = ""
+    runs: int = 0
 
 
 def recipe_grid(
@@ -95,6 +100,7 @@ def _recipe(kind: str, size: int, context: str, window: int, *, has_baseline: bo
             "Leave it out, or take a model with a larger window."
         )
     made = maker(limit)
+    settings, search = (', packing="one"', f"  # index.search_runs(..., max_tokens={size})") if kind == LANDMARKS else ("", "")
     return Recipe(
         name=f"{kind} {size}" if step is None else f"{kind} {size} {context}",
         chunker=made if step is None else made | step,
@@ -102,7 +108,8 @@ def _recipe(kind: str, size: int, context: str, window: int, *, has_baseline: bo
         size=size,
         context=context,
         baseline=None if step is None or not has_baseline else f"{kind} {size}",
-        code=f"{maker.__name__}({limit})" + (f" | {_code(step)}" if step is not None else ""),
+        code=f"{type(made).__name__}({limit}{settings})" + (f" | {_code(step)}" if step is not None else "") + search,
+        runs=size if kind == LANDMARKS else 0,
     )
 
 

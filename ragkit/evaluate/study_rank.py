@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.lexical import bm25_scores
+from ragkit.lexical import bm25_ceiling, bm25_scores
 from ragkit.lexical.bm25 import K1, B
 from ragkit.retrieve import DEFAULT_FETCH_K, DEFAULT_FUSION, Fusion, Mode
 from ragkit.retrieve.fusion import Scored
@@ -54,14 +56,18 @@ class Postings:
             rows.append(row)
             times.append(counts[word])
 
+    @cached_property
+    def stats(self) -> TermStats:
+        """The statistics of all chunks added; ask when there are no more."""
+        n = len(self._lengths)
+        return TermStats(n_docs=n, mean_length=sum(self._lengths) / n if n else 0.0, df=_Frequencies(self._df))
+
     def weights(self) -> dict[str, tuple[Rows, Floats]]:
         """For each word asked for: the rows that hold it, and what it adds to their scores."""
-        n = len(self._lengths)
-        mean = sum(self._lengths) / n if n else 0.0
-        stats = TermStats(n_docs=n, mean_length=mean, df=_Frequencies(self._df))
-        norm = K1 * (1 - B + B * np.maximum(np.array(self._lengths, np.float64), 1) / (mean or 1.0))
+        stats, mean = self.stats, self.stats.mean_length or 1.0
+        norm = K1 * (1 - B + B * np.maximum(np.array(self._lengths, np.float64), 1) / mean)
         # A document of one word tells the word's weight; the rest of the formula is the same for all words.
-        single = (K1 + 1) / (1 + K1 * (1 - B + B / (mean or 1.0)))
+        single = (K1 + 1) / (1 + K1 * (1 - B + B / mean))
         made: dict[str, tuple[Rows, Floats]] = {}
         words = list(self._found)
         for first in range(0, len(words), _AT_ONCE):
@@ -73,11 +79,18 @@ class Postings:
         return made
 
 
+class Ranked(NamedTuple):
+    """Rows, best first, and their scores ``(n,)``; those of a later tier of candidates are on a scale of their own."""
+
+    rows: Rows
+    scores: Floats
+
+
 class Ranker:
     """The chunks of one recipe, row by row in the order of document id, start and end.
 
-    ``vectors`` is float32 ``(n, dim)`` with unit rows, ``tokens`` int64 ``(n,)`` the length of each chunk's text, and
-    ``documents`` int64 ``(n,)`` the number of its document.
+    ``vectors`` is float32 ``(n, dim)`` with unit rows, ``tokens`` int64 ``(n,)`` the length of each chunk's text,
+    ``documents`` int64 ``(n,)`` the number of its document, and ``words`` where the questions' words occur.
     """
 
     def __init__(
@@ -86,16 +99,17 @@ class Ranker:
         vectors: Vectors,
         tokens: Rows,
         documents: Rows,
-        weights: Mapping[str, tuple[Rows, Floats]],
+        words: Postings,
         fusion: Fusion = DEFAULT_FUSION,
         fetch_k: int = DEFAULT_FETCH_K,
     ) -> None:
-        self._vectors, self._tokens, self._documents, self._weights = vectors, tokens, documents, weights
+        self._vectors, self._tokens, self._documents = vectors, tokens, documents
+        self._stats, self._weights = words.stats, words.weights()
         self._fusion, self._fetch_k = fusion, fetch_k
 
     def rank(
         self, vector: Vectors, words: Sequence[str], modes: Sequence[Mode], *, scope: slice, least: int, budget: int
-    ) -> dict[Mode, Rows]:
+    ) -> dict[Mode, Ranked]:
         """The best rows of ``scope`` in every mode: at least ``least`` and ``budget`` tokens of them, where there are as many."""
         matrix, exact = self._vectors[scope], vector.astype(np.float64)
         rough = matrix @ vector
@@ -121,18 +135,21 @@ class Ranker:
         # What an arm does not match ranks below all it matches.
         lexical = np.where(held, bm25, -np.inf)
         tokens = self._tokens[scope]
-        found: dict[Mode, Rows] = {}
+        found: dict[Mode, Ranked] = {}
         n_held = int(held.sum())
         for mode in modes:
             if mode == "hybrid":
-                rows = self._fused(
-                    nearest, cosines, bm25, lexical, n_held, tokens, self._documents[scope], least=least, budget=budget
+                ceiling = bm25_ceiling(words, self._stats)
+                rows, scores = self._fused(
+                    nearest, cosines, bm25, lexical, n_held, tokens, self._documents[scope], ceiling, least=least, budget=budget
                 )
             elif mode == "dense":
                 rows = _enough(nearest, len(tokens), tokens, least=least, budget=budget)
+                scores = cosines(rows)
             else:
                 rows = _enough(lambda limit: top_k(lexical, limit), n_held, tokens, least=least, budget=budget)
-            found[mode] = rows + scope.start
+                scores = bm25[rows]
+            found[mode] = Ranked(rows + scope.start, scores)
         return found
 
     def _fused(
@@ -144,20 +161,23 @@ class Ranker:
         n_held: int,
         tokens: Rows,
         owners: Rows,
+        ceiling: float,
         *,
         least: int,
         budget: int,
-    ) -> Rows:
-        limit, formula, hits = self._fetch_k, None, np.zeros(0, np.int64)
+    ) -> Ranked:
+        limit, formula, hits = self._fetch_k, None, Ranked(np.zeros(0, np.int64), np.zeros(0))
         while True:
             dense, sparse = nearest(limit), top_k(lexical, min(limit, n_held))
             rows = np.union1d(dense, sparse)
-            scored = Scored(cosines(rows), _ranks(rows, dense), bm25[rows], _ranks(rows, sparse), owners[rows])
+            scored = Scored(cosines(rows), _ranks(rows, dense), bm25[rows], _ranks(rows, sparse), owners[rows], ceiling)
             formula = formula or self._fusion.fit(scored)
             shares = formula(scored)
-            ranked = rows[order(shares.dense + shares.bm25)]
-            hits = np.concatenate([hits, ranked[~np.isin(ranked, hits)]])
-            if len(hits) >= len(tokens) or (len(hits) >= least and int(tokens[hits].sum()) >= budget):
+            scores = shares.dense + shares.bm25
+            best = order(scores)
+            best = best[~np.isin(rows[best], hits.rows)]
+            hits = Ranked(np.concatenate([hits.rows, rows[best]]), np.concatenate([hits.scores, scores[best]]))
+            if len(hits.rows) >= len(tokens) or (len(hits.rows) >= least and int(tokens[hits.rows].sum()) >= budget):
                 return hits
             limit *= 2
 

@@ -34,7 +34,7 @@ class StudyReport:
 
     ``outcomes`` are the recipes with their costs and their values per question, in the order of ``questions``; ``scores`` their means with
     95 % intervals; a score's ``mode`` is "<recipe>, <mode>". ``differences`` compare every recipe with its baseline and with the best recipe of that
-    metric and mode. ``headline`` is the mode and metric that ``verdict`` is about. ``judged`` says what nDCG ranks: "chunks",
+    metric and mode. ``headline`` is the mode and metric that ``verdict`` is about. ``judged`` says what nDCG ranks: "spans",
     "passages" or "documents". ``embedder`` is code that makes the embedder, or "". ``planned`` may exceed the outcomes of a study that was stopped.
     """
 
@@ -184,7 +184,7 @@ def make_report(
         documents=len(collection.documents),
         characters=sum(len(document.text) for document in collection.documents),
         questions=tuple(Asked(query.id, query.text) for query in gold.queries),
-        judged="passages" if gold.units else "documents" if gold.documents else "chunks",
+        judged="passages" if gold.units else "documents" if gold.documents else "spans",
         modes=modes,
         budgets=settings.budgets,
         k=settings.k,

@@ -9,7 +9,8 @@ from typing import Any
 
 from ragkit.evaluate.study_measure import Gold, measure
 from ragkit.evaluate.study_plan import Recipe
-from ragkit.evaluate.study_shelf import Settings, fill
+from ragkit.evaluate.study_runs import as_runs
+from ragkit.evaluate.study_shelf import Settings, Shelf, fill
 from ragkit.seams import Chunker, Embedder, Vectors
 from ragkit.types import Document
 
@@ -63,7 +64,6 @@ def run_recipe(
     """Measure one recipe. ``queries`` are the questions' vectors; ``fresh`` is the embedder without its cache."""
     words = [settings.analyzer.query_tokens(query.text) for query in gold.queries]
     shelf = fill(recipe.chunker, documents, embedder, set().union(*words), settings)
-    found = shelf.search(gold.queries, queries, words, settings)
     places, seconds, timing = shelf.places, shelf.seconds, "measured"
     if shelf.from_cache > _KNOWN:
         seconds, timing = _sampled_seconds(recipe.chunker, documents, fresh, int(places.tokens.sum())), "sample"
@@ -80,8 +80,19 @@ def run_recipe(
         timing=timing,
         vector_bytes=shelf.vector_bytes,
         text_bytes=shelf.text_bytes,
-        values={str(mode): measure(rows, gold, places, k=settings.k, budgets=settings.budgets) for mode, rows in found.items()},
+        values=answers(recipe, shelf, gold, queries, words, settings),
     )
+
+
+def answers(
+    recipe: Recipe, shelf: Shelf, gold: Gold, queries: Vectors, words: Sequence[Sequence[str]], settings: Settings
+) -> dict[str, dict[str, list[float]]]:
+    """What the recipe's chunks, or runs of them, answer: ``[mode][metric]`` has one value per question."""
+    ranked = shelf.search(gold.queries, queries, words, settings)
+    found, places = {mode: [one.rows for one in some] for mode, some in ranked.items()}, shelf.places
+    if recipe.runs:
+        found, places = as_runs(ranked, places, max_tokens=recipe.runs)
+    return {str(mode): measure(rows, gold, places, k=settings.k, budgets=settings.budgets) for mode, rows in found.items()}
 
 
 def _sampled_seconds(chunker: Chunker, documents: Sequence[Document], embedder: Embedder, tokens: int) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 from ragkit.embed import CachedEmbedder
 from ragkit.errors import EmbeddingError, InvalidInputError
 from ragkit.evaluate.collections import Query
-from ragkit.evaluate.study_measure import DEPTH, Ints, Places
-from ragkit.evaluate.study_rank import Postings, Ranker
+from ragkit.evaluate.study_measure import DEPTH, Places
+from ragkit.evaluate.study_rank import Postings, Ranked, Ranker
 from ragkit.lexical import Analyzer
 from ragkit.retrieve import DEFAULT_FUSION, Fusion, Mode
 from ragkit.seams import Chunker, Embedder, Vectors
@@ -46,9 +46,9 @@ class Shelf:
 
     def search(
         self, queries: Sequence[Query], vectors: Vectors, words: Sequence[Sequence[str]], settings: Settings
-    ) -> Mapping[Mode, list[Ints]]:
-        """For each mode the rows found for every question, best first; a question about one document searches there."""
-        found: dict[Mode, list[Ints]] = {mode: [] for mode in settings.modes}
+    ) -> Mapping[Mode, list[Ranked]]:
+        """For each mode what was found for every question, best first; a question about one document searches there."""
+        found: dict[Mode, list[Ranked]] = {mode: [] for mode in settings.modes}
         for query, vector, some in zip(queries, vectors, words, strict=True):
             scope = self.places.scope(query.doc_id)
             ranked = self.ranker.rank(vector, some, settings.modes, scope=scope, least=DEPTH, budget=max(settings.budgets))
@@ -93,7 +93,7 @@ def fill(chunker: Chunker, documents: Sequence[Document], embedder: Embedder, as
             vectors=matrix,
             tokens=places.tokens,
             documents=np.repeat(np.arange(len(names)), np.diff(places.bounds)),
-            weights=postings.weights(),
+            words=postings,
             fusion=settings.fusion,
         ),
         vector_bytes=matrix.nbytes,

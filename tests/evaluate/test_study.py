@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from ragkit.chunk import RecursiveChunker, Situate
 from ragkit.embed import CachedEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.evaluate import CONTEXTS, Collection, Passage, Query, Recipe, Verdict, limited, plan_study, recipe_grid, study_chunks
+from ragkit.evaluate.metrics import Returned, span_metrics
 from ragkit.evaluate.study_compare import Resamples, differences, estimates, holm, two_sided
 from ragkit.evaluate.study_shelf import fill
+from ragkit.retrieve import Adaptive
 from ragkit.testing.embedders import HashEmbedder
 
 WORDS = [f"word{place}" for place in range(60)]
@@ -54,19 +57,37 @@ def collection() -> Collection:
 @pytest.mark.parametrize("step", [None, Situate(use="both")])
 def test_ranks_as_an_index_ranks(collection: Collection, tmp_path: Path, step: Situate | None) -> None:
     chunker = RecursiveChunker(40) if step is None else RecursiveChunker(104) | step
-    embedder = HashEmbedder()
-    study = plan_study(collection, recipes=[Recipe(name="one", chunker=chunker)], embedder=embedder, budgets=[300])
+    embedder, fusion = HashEmbedder(), Adaptive()  # which also looks at the score that BM25 cannot exceed
+    study = plan_study(collection, recipes=[Recipe(name="one", chunker=chunker)], embedder=embedder, budgets=[300], fusion=fusion)
     words = [study.settings.analyzer.query_tokens(query.text) for query in study.gold.queries]
     shelf = fill(study.recipes[0].chunker, collection.documents, embedder, set().union(*words), study.settings)
     texts = [query.text for query in study.gold.queries]
     found = shelf.search(study.gold.queries, embedder.embed_queries(texts), words, study.settings)
-    owners = np.repeat(np.arange(len(shelf.places.documents)), np.diff(shelf.places.bounds))
-    with Index(tmp_path / "db", chunker=chunker, embedder=embedder) as index:
+    owners = shelf.places.owners
+    with Index(tmp_path / "db", chunker=chunker, embedder=embedder, fusion=fusion) as index:
         index.add(collection.documents)
         for mode, some in found.items():
-            for hits, rows in zip(index.search_many(texts, k=20, mode=mode), some, strict=True):
+            for hits, (rows, scores) in zip(index.search_many(texts, k=20, mode=mode), some, strict=True):
                 ours = [(shelf.places.documents[owners[row]], int(shelf.places.start[row])) for row in rows[:20]]
                 assert ours == [(hit.chunk.doc_id, hit.chunk.start) for hit in hits]
+                assert scores[:20] == pytest.approx([hit.score for hit in hits])
+
+
+def test_landmarks_return_the_runs_of_an_index(collection: Collection, tmp_path: Path) -> None:
+    few = replace(collection, queries=collection.queries[::6])
+    embedder, budget = HashEmbedder(), 90
+    study = plan_study(few, chunkers=["landmarks"], sizes=[60], embedder=embedder, budgets=[budget])
+    (outcome,) = study.run()
+    scope: dict[str, Any] = {}
+    exec(f"from ragkit.chunk import *\nmade = {outcome.code}", scope)
+    with Index(tmp_path / "db", chunker=scope["made"], embedder=embedder) as index:
+        index.add(collection.documents)
+        for mode, values in outcome.values.items():
+            for query, value in zip(few.queries, values[f"recall@{budget}"], strict=True):
+                hits = index.search_runs(query.text, k=20, max_tokens=60, mode=mode)  # type: ignore[arg-type]
+                pieces = [Returned(hit.chunk.doc_id, hit.chunk.start, hit.chunk.end, hit.chunk.n_tokens) for hit in hits]
+                assert span_metrics(pieces, few.spans[query.id], budget=budget)["recall"] == pytest.approx(value, abs=1e-5)
+    assert outcome.values["bm25"]["nDCG@10"] == [1.0] * 6, "each question has a word that only its sentence has"
 
 
 def test_a_recipe_against_itself_is_no_winner_and_a_worse_one_loses(collection: Collection) -> None:
