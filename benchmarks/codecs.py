@@ -29,7 +29,7 @@ from ragkit.vec.codecs import Pipeline, Rescored, Rotation, named
 
 COLLECTIONS = ("contextual_code", "squad_articles", "cranfield")
 CODECS = (
-    "float16", "float8-e4m3", "float8-e4m3-scaled", "float8-e5m2", "int8", "int4", "rotated+int4", "rotated+int2", "svdall+banded+graded",
+    "float16", "float8-e4m3", "float8-e4m3-scaled", "float8-e5m2", "int8", "int4", "rotated+int4", "rotated+int2", "rotated+trellis2", "svdall+banded+graded",
     "rotated+residual3", "rotated+residual2", "rotated+binary-unbiased", "binary", "svdhalf+int8", "pcahalf+int8", "svdquarter+int8",
     "firsthalf+int8", "binary -> int8 @ 4", "binary -> int8 @ 10", "binary -> rotated+int4 @ 10",
 )  # fmt: skip
@@ -37,6 +37,7 @@ CODECS = (
 PROMISES = {
     "int8": (0.2, 0.995),
     "rotated+int4": (0.3, 0.95),
+    "rotated+trellis2": (0.6, 0.88),
     "svdall+banded+graded": (0.6, 0.90),
     "binary -> int8 @ 10": (0.2, 0.99),
 }
@@ -165,6 +166,7 @@ def speed(options: argparse.Namespace) -> int:
             "int8",
             "rotated+int4",
             "rotated+int2",
+            "rotated+trellis2",
             "rotated+binary-unbiased",
             "binary",
             "rotated+residual2",

@@ -28,6 +28,7 @@ ALL = [
     "rotated+int2",
     "binary",
     "rotated+binary-unbiased",
+    "rotated+trellis2",
     "residual2",
     "svd4+int8",
     "banded+graded",

@@ -18,6 +18,7 @@ from ragkit.vec.codecs.pipeline import Pipeline, named
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32
 from ragkit.vec.codecs.rescored import Rescored, RescoredCodec
 from ragkit.vec.codecs.steps import PCA, Center, Matryoshka, Rotation, TruncatedSVD
+from ragkit.vec.codecs.trellis import Trellis2
 
 __all__ = [
     "PCA",
@@ -41,6 +42,7 @@ __all__ = [
     "RescoredCodec",
     "ResidualBinary",
     "Rotation",
+    "Trellis2",
     "TruncatedSVD",
     "named",
 ]

@@ -18,8 +18,9 @@ from ragkit.vec.codecs.graded import Graded
 from ragkit.vec.codecs.integers import Int2, Int4, Int8
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32, Quantizer
 from ragkit.vec.codecs.steps import PCA, Center, Matryoshka, Rotation, Step, TruncatedSVD
+from ragkit.vec.codecs.trellis import Trellis2
 
-_QUANTIZERS = (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary, Graded)
+_QUANTIZERS = (Float32, Float16, Float8, Int8, Int4, Int2, Trellis2, Binary, ResidualBinary, Graded)
 _STEPS = (TruncatedSVD, PCA, Matryoshka, Center, Rotation)
 _FEWEST = 20  # rows in each half, below which an error measured on one half says nothing
 
@@ -103,6 +104,7 @@ _WORDS: dict[str, Any] = {
     "int8": Int8(),
     "int4": Int4(),
     "int2": Int2(),
+    "trellis2": Trellis2(),
     "graded": Graded(),
     "binary": Binary(),
     "binary-unbiased": Binary(unbiased=True),

@@ -17,6 +17,7 @@ from ragkit.vec.codecs.fitted import FITTED
 from ragkit.vec.codecs.graded import Graded
 from ragkit.vec.codecs.integers import Int2, Int4, Int8
 from ragkit.vec.codecs.quantizers import Float8, Float16, Float32, Quantizer
+from ragkit.vec.codecs.trellis import Trellis2
 
 if TYPE_CHECKING:
     from ragkit.vec.codecs.codec import Codec
@@ -27,7 +28,7 @@ _MAGIC = b"ragkit-codec"
 _HEAD = struct.Struct("<HI")
 _SUM = 16
 _QUANTIZERS: Mapping[str, Any] = {
-    one.kind: one for one in (Float32, Float16, Float8, Int8, Int4, Int2, Binary, ResidualBinary, Graded)
+    one.kind: one for one in (Float32, Float16, Float8, Int8, Int4, Int2, Trellis2, Binary, ResidualBinary, Graded)
 }
 
 
