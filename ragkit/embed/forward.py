@@ -75,6 +75,16 @@ class Encoder:
         self._width = width
         self._device = next(model.parameters()).device
 
+    @property
+    def pooling(self) -> str:
+        """How tokens become one vector."""
+        return self._pooling
+
+    @property
+    def model(self) -> nn.Module | Numbered | Grouped:
+        """The transformer that reads; what follows pooling is not part of it."""
+        return self._model
+
     def pools(self, n: int) -> Pools:
         """Empty pools of ``n`` output rows, for ``encode`` to fill and ``finish`` to turn into vectors."""
         start = -np.inf if self._pooling == "max" else 0.0
@@ -88,25 +98,35 @@ class Encoder:
         import torch
 
         with torch.inference_mode():
-            hidden, lengths, layers = self._hidden([job.ids for job in jobs], asked)
-            if asked is not None:
-                _hand_out(jobs, layers, asked.receive)
-            plain = None
-            rows: list[int] = []
-            counts: list[int] = []
-            parts: list[Tensor] = []
-            for place, job in enumerate(jobs):
-                for row, pool in job.pools:
-                    rows.append(row)
-                    if pool is not None:
-                        part = hidden[place, torch.from_numpy(pool).to(self._device)]
-                        parts.append(_pool_part(part, self._pooling))
-                        counts.append(len(pool))
-                        continue
-                    plain = _pool(hidden, lengths, self._pooling) if plain is None else plain
-                    parts.append(plain[place])
-                    counts.append(len(job.ids))
-            pools.add(rows, torch.stack(parts).cpu().numpy(), np.array(counts, np.float32), self._pooling)
+            rows, parts, counts = self.pooled(jobs, asked)
+            pools.add(rows, parts.cpu().numpy(), np.array(counts, np.float32), self._pooling)
+
+    def pooled(self, jobs: Sequence[Job], asked: Asked | None = None) -> tuple[list[int], Tensor, list[int]]:
+        """One padded batch through the model: the rows that asked, each one's pooled part ``(n, hidden)``, and its tokens' number.
+
+        Gradients flow through the parts where torch records them.
+        """
+        import torch
+
+        hidden, lengths, layers = self._hidden([job.ids for job in jobs], asked)
+        if asked is not None:
+            _hand_out(jobs, layers, asked.receive)
+        plain = None
+        rows: list[int] = []
+        counts: list[int] = []
+        parts: list[Tensor] = []
+        for place, job in enumerate(jobs):
+            for row, pool in job.pools:
+                rows.append(row)
+                if pool is not None:
+                    part = hidden[place, torch.from_numpy(pool).to(self._device)]
+                    parts.append(_pool_part(part, self._pooling))
+                    counts.append(len(pool))
+                    continue
+                plain = _pool(hidden, lengths, self._pooling) if plain is None else plain
+                parts.append(plain[place])
+                counts.append(len(job.ids))
+        return rows, torch.stack(parts), counts
 
     def finish(self, pools: Pools) -> Vectors:
         """``(n, dim)`` unit rows of filled pools: mean, what follows pooling in the model, length one."""
@@ -117,13 +137,17 @@ class Encoder:
         with torch.inference_mode():
             for first in range(0, len(means), _ROWS):
                 pooled = torch.from_numpy(means[first : first + _ROWS]).to(self._device)
-                for step in self._head:
-                    pooled = step(pooled)
-                pooled = torch.nn.functional.normalize(pooled.float(), dim=-1)
-                if self._dims is not None:
-                    pooled = torch.nn.functional.normalize(pooled[:, : self._dims], dim=-1)
-                vectors.append(pooled.cpu().numpy())
+                vectors.append(self.directed(pooled).cpu().numpy())
         return np.concatenate(vectors)
+
+    def directed(self, pooled: Tensor) -> Tensor:
+        """What follows pooling in the model, then length one: ``(n, hidden)`` to ``(n, dim)``."""
+        import torch
+
+        for step in self._head:
+            pooled = step(pooled)
+        pooled = torch.nn.functional.normalize(pooled.float(), dim=-1)
+        return pooled if self._dims is None else torch.nn.functional.normalize(pooled[:, : self._dims], dim=-1)
 
     def _hidden(self, inputs: Sequence[Ids], asked: Asked | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         import torch
