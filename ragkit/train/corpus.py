@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.embed.adapted import components
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import Analyzer, bm25_scores, term_stats
+from ragkit.lexical import Analyzer, bm25_ceiling, bm25_scores, term_stats
 from ragkit.progress import progress as progress_bar
 from ragkit.seams import Chunker, Embedder, Vectors
 from ragkit.train.labels import Label
 from ragkit.types import Chunk, Document
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 _AT_ONCE = 256
 
 
@@ -31,13 +33,21 @@ class Corpus:
     doc: Rows
 
 
+class Words(NamedTuple):
+    """BM25 for one question: the chunks that share a word with it, their scores, and the score that no chunk can exceed."""
+
+    rows: Rows
+    scores: Floats
+    ceiling: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Questions:
     """``vectors`` ``(m, dim)``; ``gold[i]`` the chunks that answer question i; ``home`` the document of the first of them.
 
-    ``scope[i]`` is the document the question is asked of, or -1; ``homes[i]`` all documents that answer it. ``words[i]`` are
-    BM25 scores of the chunks that share a word with it, ``(rows, scores)``. ``needy[i]``: it names a word of the title that no
-    gold chunk has, so only context can connect them.
+    ``scope[i]`` is the document the question is asked of, or -1; ``homes[i]`` all documents that answer it. ``words[i]`` is
+    BM25 over the chunks' texts, ``words_in_context[i]`` over what an index gives BM25: context and text, where a chunk's
+    encoding says so. ``needy[i]``: it names a word of the title that no gold chunk has, so only context can connect them.
     """
 
     vectors: Vectors
@@ -45,7 +55,8 @@ class Questions:
     home: Rows
     homes: Sequence[Rows]
     scope: Rows
-    words: Sequence[tuple[Rows, NDArray[np.float64]]]
+    words: Sequence[Words]
+    words_in_context: Sequence[Words]
     needy: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -101,6 +112,8 @@ def read_questions(corpus: Corpus, labels: Sequence[Label], embedder: Embedder, 
         gold.append(np.array(sorted(found), np.int64))
     tokens = [analyzer.tokens(chunk.text) for chunk in corpus.chunks]
     asked = [analyzer.query_tokens(label.question) for label in labels]
+    read_along = [bool(chunk.context) and chunk.encoding.lexical for chunk in corpus.chunks]
+    words = _bm25(tokens, asked)
     titles = [set(analyzer.tokens(str(document.metadata.get("title") or ""))) for document in corpus.documents]
     needy = [
         all((set(words) & titles[corpus.doc[row]]) - set(tokens[row]) for row in rows)
@@ -112,12 +125,21 @@ def read_questions(corpus: Corpus, labels: Sequence[Label], embedder: Embedder, 
         home=np.array([corpus.doc[rows[0]] for rows in gold], np.int64),
         homes=[np.unique(corpus.doc[rows]) for rows in gold],
         scope=np.array([-1 if label.scope is None else numbers[label.scope] for label in labels], np.int64),
-        words=_bm25(tokens, asked),
+        words=words,
+        words_in_context=words
+        if not any(read_along)
+        else _bm25(
+            [
+                analyzer.tokens(chunk.context) + own if with_context else own
+                for chunk, own, with_context in zip(corpus.chunks, tokens, read_along, strict=True)
+            ],
+            asked,
+        ),
         needy=np.array(needy, np.bool_),
     )
 
 
-def _bm25(tokens: Sequence[Sequence[str]], asked: Sequence[Sequence[str]]) -> list[tuple[Rows, NDArray[np.float64]]]:
+def _bm25(tokens: Sequence[Sequence[str]], asked: Sequence[Sequence[str]]) -> list[Words]:
     """Exact BM25 by terms: a score is a sum over the question's words, and each word is in few chunks."""
     stats = term_stats(tokens)
     wanted = {term for words in asked for term in words}
@@ -127,7 +149,7 @@ def _bm25(tokens: Sequence[Sequence[str]], asked: Sequence[Sequence[str]]) -> li
             holders.setdefault(term, []).append(row)
     weights = {term: bm25_scores([term], [tokens[row] for row in rows], stats) for term, rows in holders.items()}
     total = np.zeros(len(tokens))
-    found: list[tuple[Rows, NDArray[np.float64]]] = []
+    found: list[Words] = []
     for words in asked:
         touched: set[int] = set()
         for term, times in Counter(words).items():
@@ -135,6 +157,6 @@ def _bm25(tokens: Sequence[Sequence[str]], asked: Sequence[Sequence[str]]) -> li
                 total[holders[term]] += times * weights[term]
                 touched.update(holders[term])
         rows = np.array(sorted(touched), np.int64)
-        found.append((rows, total[rows].copy()))
+        found.append(Words(rows, total[rows].copy(), bm25_ceiling(words, stats)))
         total[rows] = 0.0
     return found

@@ -49,20 +49,20 @@ def ndcg(
             if mode == "dense":
                 best = pool[top_k(cosines, K)]
             else:
-                matching, scores = questions.words[row]
+                matching, scores, ceiling = questions.words[row]
                 words[matching] = scores
-                best = pool[_fused(cosines.astype(np.float64), words[pool], corpus.doc[pool], fusion)]
+                best = pool[_fused(cosines.astype(np.float64), words[pool], corpus.doc[pool], ceiling, fusion)]
                 words[matching] = 0.0
             hits = np.isin(best, questions.gold[row])
             values[at] = (hits * _DISCOUNT[: len(best)]).sum() / _DISCOUNT[: min(K, len(questions.gold[row]))].sum()
     return values
 
 
-def _fused(cosines: NDArray[np.float64], words: NDArray[np.float64], docs: Rows, fusion: Fusion) -> Rows:
+def _fused(cosines: NDArray[np.float64], words: NDArray[np.float64], docs: Rows, ceiling: float, fusion: Fusion) -> Rows:
     near, matching = top_k(cosines, DEFAULT_FETCH_K), top_k(words, DEFAULT_FETCH_K)
     matching = matching[words[matching] > 0]
     some = np.union1d(near, matching)
-    scored = Scored(cosines[some], _ranks(some, near, cosines), words[some], _ranks(some, matching, words), docs[some])
+    scored = Scored(cosines[some], _ranks(some, near, cosines), words[some], _ranks(some, matching, words), docs[some], ceiling)
     shares = fusion.fit(scored)(scored)
     return some[top_k(shares.dense + shares.bm25, K)]
 
