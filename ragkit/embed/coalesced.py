@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
+from ragkit.embed.states import needed_reader
 from ragkit.errors import EmbeddingError
-from ragkit.seams import Embedder, Tokenizer, Vectors
+from ragkit.seams import Embedder, Receive, Tokenizer, TokenStates, Vectors
 from ragkit.types import Chunk, Document, ModelCard
 
 
@@ -97,3 +98,21 @@ class CoalescingEmbedder:
     def embed_batch(self, items: Sequence[tuple[Document, Sequence[Chunk]]], /) -> Vectors:
         """``embed_chunks`` over many documents at once."""
         return self.embedder.embed_batch(items)
+
+    def embed_and_read(
+        self, items: Sequence[tuple[Document, Sequence[Chunk]]], /, *, layers: Sequence[int], receive: Receive
+    ) -> Vectors:
+        """The wrapped embedder's, out of one pass. Raises CapabilityError where it gives no states; so do the others below."""
+        return needed_reader(self.embedder).embed_and_read(items, layers=layers, receive=receive)
+
+    def embed_and_read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> tuple[Vectors, list[TokenStates]]:
+        """The wrapped embedder's, out of one pass."""
+        return needed_reader(self.embedder).embed_and_read_queries(texts, layers=layers)
+
+    def read_texts(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[list[TokenStates]]:
+        """The wrapped embedder's."""
+        return needed_reader(self.embedder).read_texts(texts, layers=layers)
+
+    def read_queries(self, texts: Sequence[str], /, *, layers: Sequence[int]) -> list[TokenStates]:
+        """The wrapped embedder's."""
+        return needed_reader(self.embedder).read_queries(texts, layers=layers)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ragkit import Document, Index
 from ragkit.embed import CoalescingEmbedder
-from ragkit.errors import InvalidInputError
+from ragkit.embed.reader import token_reader
+from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Vectors
-from ragkit.testing.embedders import HashEmbedder
+from ragkit.rerank import CompressedReranker, TokenCompressor
+from ragkit.testing.embedders import HashEmbedder, HashReader
 
 
 class Slow(HashEmbedder):
@@ -57,3 +61,23 @@ def test_a_bad_question_fails_alone() -> None:
     assert told == ["fine", "fine", "bad is refused", "fine", "fine"]
     with pytest.raises(InvalidInputError):
         embedder.embed_query("bad")
+
+
+def test_token_states_come_out_of_the_wrapped_embedders_own_pass(tmp_path: Path) -> None:
+    reader = HashReader(dim=64)
+    texts = ["the river rose in the old town", "the bridge is closed until morning"]
+    compressor = TokenCompressor.untrained(reader, texts, layers=(1,), vectors=4, bits=64)
+    with Index(tmp_path / "kb", embedder=CoalescingEmbedder(reader), compressor=compressor) as index:
+        before = reader.calls, reader.reads
+        index.add([Document(text) for text in texts])
+        assert (reader.calls - before[0], reader.reads - before[1]) == (2, 2)
+        hits = index.search("which bridge is closed", rerank=CompressedReranker(compressor))
+        assert (reader.calls - before[0], reader.reads - before[1]) == (3, 3)
+        assert hits[0].parts["rerank"].rank == 1
+
+
+def test_an_embedder_without_token_states_has_none_behind_it_either() -> None:
+    embedder = CoalescingEmbedder(HashEmbedder())
+    assert token_reader(embedder) is None
+    with pytest.raises(CapabilityError, match="no states"):
+        embedder.read_queries(["one"], layers=(1,))
