@@ -25,6 +25,7 @@ class ChunkerName(StrEnum):
     table = "table"
     code = "code"
     json = "json"
+    landmarks = "landmarks"
 
 
 def parse_size(value: object) -> object:
@@ -60,7 +61,7 @@ _CONTEXT = typer.Option(
 _CHUNKER = typer.Option(
     "--chunker",
     help="How to cut; auto is markdown for Markdown and notebooks, table for CSV and TSV, recursive for others. code and json need "
-    "the extra code.",
+    "the extra code. landmarks are single sentences, for ragkit search --runs.",
 )
 _MAX_TOKENS = typer.Option(
     "--max-tokens",
@@ -107,6 +108,8 @@ def make_chunker(
         return chunk.RecursiveChunker(
             max_tokens, overlap=overlap, tokenizer=tokenizer, separators=[_unescaped(text) for text in separators]
         )
+    if name is ChunkerName.landmarks:
+        return chunk.SentenceChunker(max_tokens, overlap=overlap, tokenizer=tokenizer, packing="one")
     if best_fit:
         return chunk.SentenceChunker(max_tokens, overlap=overlap, tokenizer=tokenizer, packing="best")
     kinds = (

@@ -11,8 +11,8 @@ import typer
 
 from ragkit.cli.chunking import as_dict, printable
 from ragkit.cli.output import Debug, Json, Mode, console, print_json, reporting, say
-from ragkit.cli.shaping import Also, ContextTokens, ExpandOption, Fold, Mmr, PerDocument, context_dict, make_shape
-from ragkit.errors import FilterError
+from ragkit.cli.shaping import Also, ContextTokens, ExpandOption, Fold, Mmr, PerDocument, Runs, context_dict, make_shape
+from ragkit.errors import FilterError, InvalidInputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,7 @@ def search(
     per_document: PerDocument = None,
     mmr: Mmr = None,
     expand: ExpandOption = None,
+    runs: Runs = None,
     context_tokens: ContextTokens = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -57,23 +58,22 @@ def search(
         condition = parse_where(where)
         from ragkit.index import Index
         from ragkit.rerank import CompressedReranker
-        from ragkit.retrieve import Phrasings
+        from ragkit.retrieve import Phrasings, assemble
 
         shape = make_shape(fold=fold, per_document=per_document, mmr=mmr, expand=expand)
         query = Phrasings([question, *also]) if also else question
         index = Index(db, create=False)
         reranker = CompressedReranker() if rerank else None
-        if context_tokens is not None:
-            context = index.context(
-                query,
-                max_tokens=context_tokens,
-                k=k,
-                mode=mode.value,
-                where=condition,
-                fetch_k=fetch_k,
-                shape=shape,
-                rerank=reranker,
+        if runs is None:
+            hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
+        elif shape is not None or rerank:
+            raise InvalidInputError(
+                "--runs chooses and expands hits by a rule of its own. Leave out --fold, --per-document, --mmr, --expand and --rerank."
             )
+        else:
+            hits = index.search_runs(query, k=k, max_tokens=runs, mode=mode.value, where=condition, fetch_k=fetch_k)
+        if context_tokens is not None:
+            context = assemble(hits, max_tokens=context_tokens, tokenizer=index.embedder.tokenizer)
             if as_json:
                 print_json(context_dict(context))
                 return
@@ -81,7 +81,6 @@ def search(
             left = f", {len(context.left_out)} left out" if context.left_out else ""
             say(f"{len(context.passages)} passages, {context.n_tokens} tokens{left}, from {db}.")
             return
-        hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
         if as_json:
             print_json([hit_dict(hit) for hit in hits])
             return

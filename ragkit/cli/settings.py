@@ -71,8 +71,12 @@ def _changed(engine: Engine, *, name: ChunkerName | None, max_tokens: Any, overl
     settings = json.loads(engine.recipe)
     settings |= {} if max_tokens is None else {"max_tokens": max_tokens}
     settings |= {} if overlap is None else {"overlap": overlap}
-    if name is not None and name.value != settings["chunker"]:
+    if name is not None and name.value != _name(settings):
         return make_chunker(name, max_tokens=settings["max_tokens"], overlap=settings["overlap"])
     made = from_recipe(json.dumps(settings))
     assert isinstance(made, Engine)
     return made
+
+
+def _name(settings: dict[str, Any]) -> str:
+    return ChunkerName.landmarks if settings.get("packing") == "one" else str(settings["chunker"])

@@ -51,6 +51,17 @@ ContextTokens = Annotated[
     ),
 ]
 
+Runs = Annotated[
+    int | None,
+    typer.Option(
+        "--runs",
+        min=1,
+        metavar="N",
+        help="Put the sentences that are found together into runs of at most N tokens, for databases indexed with --chunker landmarks.",
+        show_default=False,
+    ),
+]
+
 
 def make_shape(*, fold: bool, per_document: int | None, mmr: float | None, expand: str | None) -> Shape | None:
     """The shape that the options ask for; None where they ask for none."""

@@ -17,6 +17,7 @@ from ragkit.chunk import RecursiveChunker, from_recipe
 from ragkit.embed import TransformerEmbedder, card_differences, card_for, load_embedder
 from ragkit.errors import InvalidInputError, StoreError, StoreMismatchError
 from ragkit.index.asking import Find, Phrase, Query, Rerank, answer, check_choice, phrase_vectors, phrases_of, reordered
+from ragkit.index.binding import bound, check_readable
 from ragkit.index.codes import IndexCodes
 from ragkit.index.history import History
 from ragkit.index.ingest import Counts, Ingest
@@ -74,7 +75,7 @@ class Index:
 
     Raises StoreMismatchError when ``embedder``, ``analyzer`` or the type of a column is not what wrote the database, StoreFormatError when a
     newer ragkit wrote it, StoreCorruptError for damaged files, StoreFullError, and StoreError when ``path`` is a file or a
-    folder of something else.
+    folder of something else. CapabilityError for a chunker with Late or Situate and a model that cannot pool a chunk's own tokens.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class Index:
         stored = self._store.header
         if self._embedder is not None:
             _same_model(self.path, stored.card, card_for(self._embedder, stored.card))
+        if chunker is not None:
+            check_readable(chunker, stored.card)
         if analyzer is not None and analyzer.recipe != stored.analyzer:
             raise StoreMismatchError(
                 f"{self.path} was written with the analyzer {stored.analyzer}, and {analyzer.recipe} was given. "
@@ -123,7 +126,7 @@ class Index:
 
         if self._embedder is None:
             self._embedder = TransformerEmbedder()
-        self._chunker = _bound(self._given_chunker or RecursiveChunker(max_tokens=256), self._embedder)
+        self._chunker = bound(self._given_chunker or RecursiveChunker(max_tokens=256), self._embedder)
         return Header(card=self._embedder.card, analyzer=analyzer.recipe, chunker=self._chunker.recipe, ragkit=__version__)
 
     @property
@@ -153,10 +156,10 @@ class Index:
         with self._lock:
             if self._chunker is None:
                 if self._given_chunker is not None:
-                    self._chunker = _bound(self._given_chunker, self.embedder)
+                    self._chunker = bound(self._given_chunker, self.embedder)
                 else:
                     recipe = self._store.last_recipe()
-                    chunker = _bound(from_recipe(recipe), self.embedder)
+                    chunker = bound(from_recipe(recipe), self.embedder)
                     if chunker.recipe != recipe:
                         raise StoreMismatchError(
                             f"The chunker last used on {self.path} cannot be rebuilt: its recipe is {recipe}, and rebuilt on this model's "
@@ -597,11 +600,6 @@ class Index:
 
     def __repr__(self) -> str:
         return f"Index({str(self.path)!r}, model={self.card.name!r})"
-
-
-def _bound(chunker: Chunker, embedder: Embedder) -> Chunker:
-    tokenizer = embedder.tokenizer
-    return chunker if tokenizer is None else chunker.bind(tokenizer, window=embedder.card.window)
 
 
 def _ids(ids: str | Iterable[str]) -> list[str]:

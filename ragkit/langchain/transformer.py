@@ -10,6 +10,7 @@ from langchain_core.documents import Document as LangChainDocument
 
 from ragkit.chunk import RecursiveChunker
 from ragkit.embed import TransformerEmbedder
+from ragkit.index.binding import bound
 from ragkit.langchain.documents import piece_of, to_chunk
 from ragkit.seams import Chunker, Embedder
 from ragkit.types import Chunk, Document
@@ -33,8 +34,7 @@ class RagkitDocumentTransformer(BaseDocumentTransformer):
     def __init__(self, chunker: Chunker | None = None, *, embedder: Embedder | None = None, add_context: bool = False) -> None:
         self.embedder: Embedder = TransformerEmbedder() if embedder is None else embedder
         chunker = RecursiveChunker(max_tokens=256) if chunker is None else chunker
-        tokenizer = self.embedder.tokenizer
-        self.chunker = chunker if tokenizer is None else chunker.bind(tokenizer, window=self.embedder.card.window)
+        self.chunker = bound(chunker, self.embedder)
         self.add_context = add_context
 
     def transform_documents(self, documents: Sequence[LangChainDocument], **kwargs: Any) -> list[LangChainDocument]:

@@ -20,6 +20,7 @@ from ragkit.errors import InvalidInputError
 
 NOTHING: dict[str, Any] = {"name": None, "max_tokens": None, "overlap": None, "context": None}
 BEST = SentenceChunker((60, 90), overlap=5, tokenizer="words", packing="best")
+ONE = SentenceChunker(90, tokenizer="words", packing="one")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ BEST = SentenceChunker((60, 90), overlap=5, tokenizer="words", packing="best")
         (BEST | Late(), {"overlap": 3}, SentenceChunker((60, 90), overlap=3, tokenizer="words", packing="best") | Late()),
         (BEST | Situate(before=0), {"context": ContextName.none}, BEST),
         (BEST, {"context": ContextName.late}, BEST | Late()),
+        (ONE, {"max_tokens": 60, "name": ChunkerName.landmarks}, SentenceChunker(60, tokenizer="words", packing="one")),
+        (ONE, {"name": ChunkerName.sentence}, SentenceChunker(90)),
         (BEST | Late(), {"name": ChunkerName.fixed}, FixedChunker((60, 90), overlap=5, tokenizer="words") | Late()),
         (BEST | Late(), {"name": ChunkerName.fixed, "context": ContextName.none}, FixedChunker(256, tokenizer="words")),
     ],

@@ -88,9 +88,26 @@ def test_one_text_for_a_model(db: Path) -> None:
         (["--mmr", "0.5", "-k", "9", "--fetch-k", "3"], 1, "k is 9 and mmr chooses from the fetch_k = 3 best"),
         (["--also", " "], 1, "texts holds ' '"),
         (["--context-tokens", "0"], 2, "--context-tokens"),
+        (["--runs", "0"], 2, "--runs"),
+        (["--runs", "40", "--fold"], 1, "--runs chooses and expands hits by a rule of its own"),
+        (["--runs", "40", "--rerank"], 1, "--runs chooses and expands hits by a rule of its own"),
     ],
 )
 def test_what_cannot_be(db: Path, options: list[str], code: int, message: str) -> None:
     done = search(db, "pump", *options)
     assert done.exit_code == code
     assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_sentences_found_together_are_one_hit(tmp_path: Path) -> None:
+    text = "Old news. " * 5 + "Red tulips bloom. Red tulips grow. " + "Other news. " * 5
+    (tmp_path / "tulips.txt").write_text(text)
+    kb, place = tmp_path / "kb", str(tmp_path / "tulips.txt")
+    done = CliRunner().invoke(app, ["index", place, "--root", str(tmp_path), "--db", str(kb), "--chunker", "landmarks"])
+    assert done.exit_code == 0, done.output
+    assert found(kb, "red tulips", "-k", "1")[0]["chunk"]["text"].strip() == "Red tulips bloom."
+    hits = found(kb, "red tulips", "-k", "3", "--runs", "40", "--mode", "hybrid")
+    assert hits[0]["chunk"]["text"].strip() == "Red tulips bloom. Red tulips grow."
+    assert all(hit["chunk"]["text"] == text[hit["chunk"]["start"] : hit["chunk"]["end"]] for hit in hits)
+    context = found(kb, "red tulips", "-k", "3", "--runs", "40", "--mode", "hybrid", "--context-tokens", "30")
+    assert "Red tulips bloom. Red tulips grow." in context["passages"][0]["text"]

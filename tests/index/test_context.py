@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from ragkit import Document, Index
 from ragkit.chunk import FixedChunker, Late, RecursiveChunker, SentenceChunker, Situate
+from ragkit.errors import CapabilityError
 from ragkit.testing.embedders import HashEmbedder
 
 PETS = Document("They purr at night. They eat fish. They sleep all day.", id="cats", metadata={"title": "Felines"})
@@ -106,3 +108,34 @@ def test_what_stands_around_a_chunk_is_never_stale(tmp_path: Path, step: Situate
                         [(hit.chunk.id, round(hit.score, 5)) for hit in one.search(words, mode="bm25")] for one in (index, fresh)
                     ]
                     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "step", "refused"),
+    [
+        ("cls", Late(), True),
+        ("lasttoken", Late(blend=0.5), True),
+        ("cls", Situate(), True),
+        ("cls", Situate(use="bm25"), False),
+        ("cls", Late(blend=0), False),
+        ("remote", Late(), True),
+        ("langchain", Situate(), False),
+        ("mean", Late(), False),
+    ],
+)
+def test_what_a_model_cannot_read_is_refused_when_the_index_is_opened(
+    tmp_path: Path, pooling: str, step: Late | Situate, refused: bool
+) -> None:
+    """And no database is left behind; a database that is there is not asked for its model."""
+    embedder = HashEmbedder()
+    embedder.card = replace(embedder.card, pooling=pooling)
+    chunker = RecursiveChunker(100) | step
+    if not refused:
+        Index(tmp_path / "kb", chunker=chunker, embedder=embedder).close()
+        return
+    with pytest.raises(CapabilityError, match=f"^{type(step).__name__} needs"):
+        Index(tmp_path / "kb", chunker=chunker, embedder=embedder)
+    assert not (tmp_path / "kb").exists()
+    Index(tmp_path / "kb", embedder=embedder).close()
+    with pytest.raises(CapabilityError, match=f"^{type(step).__name__} needs"):
+        Index(tmp_path / "kb", chunker=chunker)

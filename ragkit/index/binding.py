@@ -1,0 +1,39 @@
+"""A chunker on an embedder: what the model cannot read is said when the two meet, not when the first document comes."""
+
+from __future__ import annotations
+
+from ragkit.chunk import Late, Pipeline, Situate
+from ragkit.errors import CapabilityError
+from ragkit.seams import Chunker, Embedder
+from ragkit.types import ModelCard
+
+#: Poolings, as cards name them, that take one special token, and those of services that return one vector per text.
+_ONE_TOKEN = ("cls", "lasttoken")
+_ONE_VECTOR = ("remote", "langchain")
+
+
+def bound(chunker: Chunker, embedder: Embedder) -> Chunker:
+    """The chunker on the embedder's tokenizer and window.
+
+    Raises CapabilityError as ``check_readable``, and what ``bind`` raises.
+    """
+    check_readable(chunker, embedder.card)
+    tokenizer = embedder.tokenizer
+    return chunker if tokenizer is None else chunker.bind(tokenizer, window=embedder.card.window)
+
+
+def check_readable(chunker: Chunker, card: ModelCard) -> None:
+    """Raise CapabilityError for chunks whose own tokens must be pooled out of a larger text, where the model cannot."""
+    steps = chunker.steps if isinstance(chunker, Pipeline) else ()
+    late = any(isinstance(step, Late) and step.blend > 0 for step in steps)
+    situated = any(isinstance(step, Situate) and step.use != "bm25" and step.blend > 0 and step.max_tokens > 0 for step in steps)
+    if card.pooling in _ONE_TOKEN and (late or situated):
+        raise CapabilityError(
+            f"{'Late' if late else 'Situate'} needs the mean of each chunk's own token vectors, and {card.name!r} pools by {card.pooling!r}: "
+            "its token vectors are not trained to be averaged. Use a model with mean pooling, or plain chunks."
+        )
+    if card.pooling in _ONE_VECTOR and late:
+        raise CapabilityError(
+            f"Late needs the vectors of single tokens, and {card.name!r} returns one vector per text. Use Situate, which puts the context before "
+            "the text, or a local model with mean pooling."
+        )
