@@ -15,12 +15,13 @@ def ward(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         return np.arange(n)
     try:
         from scipy.cluster.hierarchy import linkage
+        from scipy.spatial.distance import squareform
     except ImportError as error:
         raise MissingDependencyError("Merging token vectors needs scipy: install the extra 'local'.") from error
     rows = vectors.astype(np.float64)
     squares = np.einsum("ij,ij->i", rows, rows)
     square = np.maximum(squares[:, None] + squares - 2 * (rows @ rows.T), 0.0)
-    merges = linkage(np.sqrt(square[np.triu_indices(n, 1)]), "ward")[: n - k, :2].astype(np.int64)
+    merges = linkage(np.sqrt(squareform(square, checks=False)), "ward")[: n - k, :2].astype(np.int64)
     return _labels(merges, n)
 
 
