@@ -12,16 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "index"))
@@ -51,31 +47,6 @@ class Account:
     def faults(self) -> int:
         """Everything that must not happen."""
         return self.lost + self.doubled + self.half + self.strange + self.unanswered
-
-
-@contextmanager
-def writing() -> Iterator[Any]:
-    """A function that lets another process write, and kills it after so many seconds."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(ROOT / "tests" / "index" / "writers.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    def ask(**order: Any) -> dict[str, Any]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        answer: dict[str, Any] = json.loads(process.stdout.readline())
-        return answer
-
-    yield ask
-    process.stdin.close()
-    process.wait(timeout=60)
 
 
 def read(index: Index, account: Account, texts: list[dict[str, str]]) -> dict[str, int]:
@@ -110,7 +81,7 @@ def run(kills: int, seed: int, *, longest: float = 0.6) -> Account:
     """So many kills on one database, from the seed on."""
     rng, account, begun = random.Random(seed), Account(), time.monotonic()
     texts = [{one.id: one.text for one in work.documents(generation, DOCUMENTS)} for generation in range(GENERATIONS)]
-    with tempfile.TemporaryDirectory() as folder, writing() as write:
+    with tempfile.TemporaryDirectory() as folder, work.writing() as write:
         path = str(Path(folder) / "kb")
         reader = work.open_index(path)
         reader.add(work.documents(0, DOCUMENTS))
@@ -148,9 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--longest", type=float, default=0.6, help="seconds until the latest kill; more on a busy machine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    account = run(options.kills, options.seed)
+    account = run(options.kills, options.seed, longest=options.longest)
     if options.json:
         print(json.dumps(asdict(account)))
     else:

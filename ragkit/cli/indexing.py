@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragkit.cli.choices import GivenChunker, GivenContext, GivenOverlap, MaxTokens
+from ragkit.cli.declaring import GivenColumns, parse_columns
 from ragkit.cli.output import SOME_FAILED, Debug, Json, print_json, reporting, say
 from ragkit.cli.settings import choose_chunker, choose_embedder, new_recipe
 from ragkit.weights import DEFAULT_MODEL
@@ -78,6 +79,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    column: GivenColumns = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; embed nothing, write nothing.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -93,6 +95,7 @@ def index(
         from ragkit.load import load_folder
         from ragkit.store import ChunkStore
 
+        columns = parse_columns(column)
         # The database may lie inside a folder that is indexed; its own files are no documents.
         place = Path(os.path.abspath(db))
         inside = any(place.is_relative_to(os.path.abspath(path)) for path in paths)
@@ -111,7 +114,9 @@ def index(
             seen = preview(documents, chunker=bound, stored=store.digests if store is not None else lambda ids: {}, gone=gone)
             _show(seen, documents, db, as_json=as_json)
             return
-        with Index(db, chunker=made, embedder=embedder, compressor=None if compress is False else "auto") as into:
+        with Index(
+            db, chunker=made, embedder=embedder, columns=columns, compressor=None if compress is False else "auto"
+        ) as into:
             report = into.add(_Counted(documents), progress=True)
             pruned = into.delete(gone)
             if compress:

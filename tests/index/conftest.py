@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import pytest
 from ragkit import Index
 from ragkit.testing.embedders import HashEmbedder
 
-HERE = Path(__file__).parent
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -26,21 +23,6 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @pytest.fixture(scope="session")
 def writers() -> Iterator[Ask]:
-    """A function that lets other processes add documents, and returns how each ended; ``tests/index/writers.py`` explains."""
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "writers.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    def ask(**order: Any) -> dict[str, Any]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        answer: dict[str, Any] = json.loads(process.stdout.readline())
-        return answer
-
-    yield ask
-    process.stdin.close()
-    process.wait(timeout=30)
+    """A function that lets other processes write, and returns how each ended; ``tests/index/writers.py`` explains."""
+    with runpy.run_path(str(Path(__file__).parent / "writers.py"))["writing"]() as ask:
+        yield ask
