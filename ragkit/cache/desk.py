@@ -19,7 +19,8 @@ from ragkit.cache.hot import HotSet
 from ragkit.cache.learning import Counted, Learning
 from ragkit.cache.made import Made
 from ragkit.cache.policies.decision import Decider
-from ragkit.cache.questions import LONGEST, Encoder, Question
+from ragkit.cache.prompts import LONGEST
+from ragkit.cache.questions import Encoder, Question
 from ragkit.cache.reports import Stored, Tally
 from ragkit.cache.rows import row_of
 from ragkit.cache.rules import Rules
@@ -64,7 +65,17 @@ class Desk:
 
     def look(self, asked: Question, *, principal: str, max_age: float | None) -> Verdict:
         """The verdict on a question, counted. Sets the question's vector where it needs one."""
-        verdict = self.decide(asked, Counted(self.learning), principal=principal, max_age=max_age)
+        return self._counted(asked, self.decide(asked, Counted(self.learning), principal=principal, max_age=max_age))
+
+    def recall(self, asked: Question, *, principal: str, max_age: float | None) -> Verdict | None:
+        """``look`` where what is in memory tells; None, uncounted, where something would have to be read, embedded or waited for."""
+        known, found = self.vault.glance(asked.key, principal, oldest=self._oldest(max_age))
+        if not known or (found is not None and found.documents):
+            return None
+        verdict = self._unmeant(asked, found)
+        return None if verdict is None else self._counted(asked, verdict)
+
+    def _counted(self, asked: Question, verdict: Verdict) -> Verdict:
         self.tally.saw(verdict.kind)
         if verdict.kind == "hit":
             self._served(verdict)
@@ -75,11 +86,9 @@ class Desk:
 
     def decide(self, asked: Question, policy: Decider, *, principal: str, max_age: float | None) -> Verdict:
         """The verdict on a question by ``policy``, which does the counting if it is ``Counted``."""
-        found = self.repetition(asked, principal=principal, max_age=max_age)
-        if found is not None:
-            return self._aged(decide(asked.prompt, policy=policy, coin=0.0, exact=_candidate(found, 1.0)), found)
-        if self.learning.policy.name == "exact":
-            return Verdict(kind="bypass", reason="exact: only exact repetitions are served")
+        plain = self._unmeant(asked, self.repetition(asked, principal=principal, max_age=max_age))
+        if plain is not None:
+            return plain
         self.encoder.encode(asked)
         if asked.vector is None:
             return Verdict(kind="bypass", reason=f"exact only: {asked.alone}")
@@ -111,6 +120,15 @@ class Desk:
         if entry.alive and self._standing([entry]):
             return self._aged(verdict, entry)
         return replace(verdict, kind="near", answer=None, entry=None, judge=False, reason="removed while it was looked at")
+
+    def _unmeant(self, asked: Question, found: Entry | None) -> Verdict | None:
+        """The verdict on a question whose repetition was looked for, where no meaning is compared; None where it has to be."""
+        policy = self.learning.policy
+        if found is not None:
+            return self._aged(decide(asked.prompt, policy=policy, coin=0.0, exact=_candidate(found, 1.0)), found)
+        if policy.name == "exact":
+            return Verdict(kind="bypass", reason="exact: only exact repetitions are served")
+        return None if asked.alone is None else Verdict(kind="bypass", reason=f"exact only: {asked.alone}")
 
     def repetition(self, asked: Question, *, principal: str, max_age: float | None) -> Entry | None:
         """The stored entry of this very prompt that may be served."""
@@ -230,6 +248,12 @@ class Desk:
         if outcome.temperature is None and asked.temperature is not None:
             outcome = replace(outcome, temperature=asked.temperature)
         return refuse_storing(outcome, max_temperature=self._rules.max_temperature)
+
+    def overtaken(self, asked: Question, begun: int) -> bool:
+        """Whether what was removed since ``begun`` (microseconds since 1970) takes an answer to this question with it."""
+        probe = self._entry(asked, "", at=begun, expires=math.inf, writer="")
+        self.vault.sync()
+        return self.vault.read(lambda hot: hot.gone(probe))
 
     def _admit(self, asked: Question, answer: str, principal: str) -> tuple[str | None, bool]:
         """Why a writer may not store this, and whether enough others have confirmed it."""

@@ -72,6 +72,13 @@ class HotSet:
         """Living entries of a writer."""
         return self._writers.get(writer, 0)
 
+    def gone(self, entry: Entry) -> bool:
+        """Whether a drop that is known names this entry, stored or not."""
+        if entry.at <= self._dropped.get(entry.id, -1):
+            return True
+        first = bisect.bisect_left(self._drops, entry.at, key=lambda drop: drop.at)
+        return any(drop.hits(entry) for drop in self._drops[first:])
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -82,7 +89,7 @@ class HotSet:
 
     def _put(self, row: LogRow) -> None:
         entry = entry_from(row)
-        if self._gone(entry):
+        if self.gone(entry):
             self.dead.append((row.at, row.row))
             return
         owners = self._exact.setdefault(entry.key, {})
@@ -110,12 +117,6 @@ class HotSet:
             if partition is None:
                 partition = self._partitions[entry.scope] = Partition(self.dim)
             partition.add(entry, np.frombuffer(row.vector, np.float32))
-
-    def _gone(self, entry: Entry) -> bool:
-        if entry.at <= self._dropped.get(entry.id, -1):
-            return True
-        first = bisect.bisect_left(self._drops, entry.at, key=lambda drop: drop.at)
-        return any(drop.hits(entry) for drop in self._drops[first:])
 
     def _drop(self, drop: Drop, row: LogRow) -> None:
         self._drop_rows.append((row.at, row.row))

@@ -8,6 +8,8 @@ from functools import lru_cache
 import regex
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*|\p{N}+")
+#: Characters up to which texts are looked at: regular expressions would take seconds for megabytes.
+LONGEST = 4000
 _BLANKS = regex.compile(r"\s+")
 _LINES = regex.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _FINAL = regex.compile(r"(?<=[\p{L}\p{M}])[ \t]*[.!?]+$|(?<=\p{N})[ \t]*[.?]+$")
@@ -366,11 +368,13 @@ _LIGHT = frozenset(
 def exact_only(text: object) -> str | None:
     """Why a last user text is matched exactly only, in one line; None where meaning may be compared.
 
-    Exact only are: what is no text, texts without a letter or digit, a single word (in scripts without blanks: up to three
-    characters), texts that only push the conversation on ("continue", in a dozen languages), and follow-ups made of pointing
-    words alone ("why is that?").
+    Exact only are: what is no text, texts of more than 4000 characters (one vector of so much tells little, and guards get slow),
+    texts without a letter or digit, a single word (in scripts without blanks: up to three characters), texts that only push the
+    conversation on ("continue", in a dozen languages), and follow-ups made of pointing words alone ("why is that?").
     """
-    return _exact_only(text) if isinstance(text, str) else f"not text but {type(text).__name__}"
+    if not isinstance(text, str):
+        return f"not text but {type(text).__name__}"
+    return f"{len(text)} characters are more than {LONGEST}" if len(text) > LONGEST else _exact_only(text)
 
 
 @lru_cache(maxsize=256)
@@ -404,8 +408,10 @@ def normalised(text: str) -> str:
     """The form in which two prompts are exact repetitions: Unicode NFC, blanks as one, no . ! or ? after the last word.
 
     Case is kept: "us" and "US" are different words. So are lines and their indentation, which mean something in code, and what
-    marks say behind anything but a word: "5!" is not 5, and "a.*?" not "a.*".
+    marks say behind anything but a word: "5!" is not 5, and "a.*?" not "a.*". Texts of more than 4000 characters stay as they are.
     """
+    if len(text) > LONGEST:
+        return text
     plain = unicodedata.normalize("NFC", text).strip()
     if not _LINES.search(plain):
         plain = _BLANKS.sub(" ", plain)

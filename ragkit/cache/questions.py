@@ -16,9 +16,6 @@ from ragkit.errors import EmbeddingError, InvalidInputError, TextTooLongError
 from ragkit.seams import Embedder, Vectors
 from ragkit.types import canonical_json, digest
 
-#: Prompts with more characters are matched exactly only: one vector of so much text tells little, and guards get slow.
-LONGEST = 4000
-
 
 @dataclass(slots=True)
 class Question:
@@ -54,9 +51,6 @@ def question(prompt: object, scope: Scope, *, secret: bytes = b"") -> Question:
             ) from error
     else:
         text = str(prompt)
-    alone = exact_only(prompt)
-    if alone is None and len(text) > LONGEST:
-        alone = f"{len(text)} characters are more than {LONGEST}"
     place = scope.keyed(secret)
     # Texts made of marks alone would all be one after normalising.
     same = text if opaque else normalised(text) or text
@@ -66,7 +60,7 @@ def question(prompt: object, scope: Scope, *, secret: bytes = b"") -> Question:
         scope=place,
         tenant=tenant_digest(scope.tenant, secret),
         key=digest(place, "json" if opaque else "text", same),
-        alone=alone,
+        alone=exact_only(prompt),
         temperature=_temperature(scope.sampling),
     )
 

@@ -168,6 +168,22 @@ class SemanticCache:
             self.lookup, prompt, scope=scope, principal=principal, max_age=max_age, exact_only=exact_only
         )
 
+    def recall(
+        self,
+        prompt: object,
+        *,
+        scope: Scope | None = None,
+        principal: str = "",
+        max_age: float | None = None,
+        exact_only: bool = False,
+    ) -> Verdict | None:
+        """``lookup`` for an event loop: the verdict where it can be told at once, None, uncounted, where it cannot.
+
+        That is so for exact repetitions, and for prompts of which only those are served, unless others have written to the store
+        since the last look-up. Never embeds, and waits for nobody. Raises StoreError.
+        """
+        return self._desk.recall(self._question(prompt, scope, exact_only), principal=principal, max_age=max_age)
+
     def explain(
         self, prompt: object, *, scope: Scope | None = None, principal: str = "", max_age: float | None = None
     ) -> Verdict:
@@ -334,6 +350,17 @@ class SemanticCache:
             )
         self._vault.sync()
         return self._vault.drop(drop)
+
+    def overtaken(self, prompt: object, *, scope: Scope | None = None, begun: float) -> bool:
+        """Whether an answer begun at ``begun`` (seconds since 1970) has been invalidated since, in any process, stored or not.
+
+        For servers that give an answer on its way to several who ask for it.
+        """
+        return self._desk.overtaken(self._question(prompt, scope), int(begun * 1e6))
+
+    def key(self, prompt: object, *, scope: Scope | None = None) -> str:
+        """The same for exact repetitions in one scope, and another for anything else."""
+        return self._question(prompt, scope).key
 
     def feedback(self, entry: str | Verdict, *, wrong: bool) -> None:
         """Somebody found an answer wrong, or right. ``entry`` is its id, or the verdict that served it.

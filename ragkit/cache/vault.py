@@ -90,6 +90,15 @@ class Vault:
                     return entry
         return None
 
+    def glance(self, key: str, principal: str, *, oldest: float) -> tuple[bool, Entry | None]:
+        """True and ``exact``; False where others have written something since the last ``sync``, or somebody is at work here. Never waits."""
+        if self.log.changed() or not self._lock.acquire(blocking=False):
+            return False, None
+        try:
+            return True, self.exact(key, principal, oldest=oldest)
+        finally:
+            self._lock.release()
+
     def near(
         self, scope: str, vector: Vectors, *, k: int, floor: float, principal: str, oldest: float
     ) -> list[tuple[float, Entry]]:
