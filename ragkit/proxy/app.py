@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,8 +23,8 @@ from ragkit.embed import CoalescingEmbedder, TransformerEmbedder
 from ragkit.errors import InvalidInputError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answering import Answering
-from ragkit.proxy.embeddings import Embedding, Vectors
-from ragkit.proxy.forwarding import BadPathError, failure, outgoing, passed_on, upstream_failure
+from ragkit.proxy.embeddings import Embedding
+from ragkit.proxy.forwarding import BadPathError, failure, one_line_each, outgoing, passed_on, upstream_failure
 from ragkit.proxy.judging import same_text, similar
 from ragkit.proxy.memory import Memory
 from ragkit.proxy.metrics import Metrics
@@ -31,6 +32,7 @@ from ragkit.proxy.settings import Settings
 from ragkit.proxy.tasks import Tasks
 from ragkit.proxy.tenancy import load_secret
 from ragkit.proxy.upstreams import UpstreamError, Upstreams
+from ragkit.proxy.vectors import Vectors
 from ragkit.seams import Embedder
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -39,10 +41,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Server:
     """The parts of one running server, made at start and let go at stop."""
 
-    def __init__(self, settings: Settings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings, self.clock = settings, clock
         self.metrics = Metrics()
-        self.activity = Activity(show_prompts=settings.show_prompts)
+        self.activity = Activity(show_prompts=settings.show_prompts, clock=clock)
         self.tasks = Tasks()
         self.ready = False
         self.transport = transport
@@ -52,18 +60,15 @@ class Server:
         """Open the cache and the way upstream; at the end wait for answers that are still being stored."""
         settings = self.settings
         secret = load_secret(settings.secret_path)
-        cache = await asyncio.to_thread(open_cache, settings, warm=True)
-        vectors = Vectors(settings.cache.with_name(settings.cache.name + ".embeddings"))
-        self.memory = Memory(
-            cache,
-            self.metrics,
-            self.activity,
-            ttl=settings.ttl,
-        )
+        cache = await asyncio.to_thread(open_cache, settings, warm=True, clock=self.clock)
+        vectors = Vectors(settings.cache.with_name(settings.cache.name + ".embeddings"), limit=settings.max_embeddings)
+        self.memory = Memory(cache, self.metrics, self.activity, ttl=settings.ttl)
         try:
             async with Upstreams(settings, transport=self.transport) as upstreams:
                 self.upstreams = upstreams
-                self.answering = Answering(settings, upstreams, self.memory, self.metrics, self.activity, self.tasks, secret)
+                self.answering = Answering(
+                    settings, upstreams, self.memory, self.metrics, self.activity, self.tasks, secret, clock=self.clock
+                )
                 self.embedding = Embedding(settings, upstreams, vectors, self.metrics, secret)
                 self.ready = True
                 yield
@@ -89,7 +94,8 @@ class Server:
         """Everything else under /v1, untouched, bodies streamed both ways; asked of the first upstream."""
         upstream = self.settings.upstreams[0]
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-        out = outgoing(request, self.settings, request.stream() if has_body else b"")
+        body = request.stream() if has_body else b""
+        out = outgoing(request, self.settings, body, headers=one_line_each(request.headers))
         if "content-length" in request.headers:
             # Not every upstream takes a body of unknown length.
             out = replace(out, headers={**out.headers, "content-length": request.headers["content-length"]})
@@ -142,7 +148,7 @@ def _embedder(settings: Settings) -> Embedder | None:
     return CoalescingEmbedder(TransformerEmbedder(settings.embedder) if settings.embedder else TransformerEmbedder())
 
 
-def open_cache(settings: Settings, *, warm: bool = False) -> SemanticCache:
+def open_cache(settings: Settings, *, warm: bool = False, clock: Callable[[], float] = time.time) -> SemanticCache:
     """The cache that the settings describe, with ``warm`` its model loaded; its errors, and InvalidInputError for a policy that is no name and no readable file."""
     embedder = _embedder(settings)
     if warm and embedder is not None:
@@ -156,6 +162,7 @@ def open_cache(settings: Settings, *, warm: bool = False) -> SemanticCache:
         limits=Limits() if settings.max_entries is None else Limits(entries=settings.max_entries),
         max_temperature=settings.max_temperature,
         judge=_judge(settings, embedder),
+        clock=clock,
     )
 
 
@@ -178,9 +185,17 @@ def _judge(settings: Settings, embedder: Embedder | None) -> Judge | None:
     return same_text if settings.judge == "same-text" else similar(embedder)
 
 
-def make_app(settings: Settings, *, transport: httpx2.AsyncBaseTransport | None = None) -> Starlette:
-    """The application for clients: /v1, /healthz, /readyz. ``make_admin`` makes the one for operators."""
-    server = Server(settings, transport=transport)
+def make_app(
+    settings: Settings,
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Starlette:
+    """The application for clients: /v1, /healthz, /readyz. ``make_admin`` makes the one for operators.
+
+    ``transport`` takes the place of the network, ``clock`` that of the time of day in seconds since 1970.
+    """
+    server = Server(settings, transport=transport, clock=clock)
     counted = server.counted
     every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     routes = [

@@ -6,9 +6,8 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from threading import Lock
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -18,61 +17,25 @@ from starlette.responses import Response
 from ragkit.errors import RagkitError
 from ragkit.proxy.forwarding import (
     BadRequestError,
+    aside,
     encoded,
     failure,
-    one_line_each,
     outgoing,
     passed_on,
     read_whole,
     upstream_failure,
 )
 from ragkit.proxy.metrics import Metrics
-from ragkit.proxy.settings import Settings
+from ragkit.proxy.settings import Settings, Upstream
 from ragkit.proxy.tenancy import deciding, tenant_of
 from ragkit.proxy.upstreams import DECODED, UpstreamError, Upstreams, response_headers
-from ragkit.sqlite import SqliteFile
+from ragkit.proxy.vectors import Vectors
 from ragkit.types import canonical_json, digest
 
 _LOG = logging.getLogger("ragkit.proxy")
-_SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_AT_ONCE = 500
 #: What decides a vector beside its input; anything else in a body means that this cache does not know the request.
 _DECIDING = ("model", "dimensions", "encoding_format", "input_type", "task")
 _KNOWN = frozenset({*_DECIDING, "input", "user"})
-
-
-class Vectors:
-    """Embeddings by key in one SQLite file beside the cache's database."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = SqliteFile(
-            path, what="The file of embeddings", schema=_SCHEMA, remedy="Delete it: it only saves time.", durable=False
-        )
-        self._lock = Lock()
-
-    def load(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The embeddings that are there, as JSON values."""
-        found: dict[str, Any] = {}
-        with self._lock:
-            for at in range(0, len(keys), _AT_ONCE):
-                part = keys[at : at + _AT_ONCE]
-                rows = self._file.connection().execute(
-                    f"SELECT key, value FROM embeddings WHERE key IN ({','.join('?' * len(part))})", part
-                )
-                found |= {key: json.loads(value) for key, value in rows}
-        return found
-
-    def save(self, values: Mapping[str, Any]) -> None:
-        """Keep embeddings; all or none."""
-        with self._lock, self._file.connection() as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO embeddings VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._file.close()
 
 
 class Embedding:
@@ -90,20 +53,21 @@ class Embedding:
     async def __call__(self, request: Request) -> Response:
         """The response to a request; errors are responses, too."""
         try:
-            data, controls = await read_whole(request, self._settings)
+            received = await read_whole(request, self._settings)
         except BadRequestError as error:
             return failure(error.status, str(error), kind="invalid_request_error")
-        body = _body(data)
+        data, controls = received.data, received.controls
+        body = await aside(len(data), lambda: _body(data))
         model = str(body.get("model", ""))
         upstream = self._settings.upstream_for(model)
         if upstream is None:
             return failure(404, f"No upstream of this server serves the model {model!r}.", kind="invalid_request_error")
         inputs = _inputs(body)
-        out = outgoing(request, self._settings, data)
+        out = outgoing(request, self._settings, data, headers=received.headers)
         known: dict[str, Any] = {}
         keys: list[str] = []
         if inputs is not None and controls.store:
-            tenant = tenant_of(one_line_each(request.headers), self._secret, shared=self._settings.shared_tenant)
+            tenant = tenant_of(received.headers, self._secret, shared=self._settings.shared_tenant)
             sent = {"query": out.query, "headers": deciding(out.headers)}
             about = canonical_json([{name: body.get(name) for name in _DECIDING}, sent])
             keys = [digest(tenant, upstream.url, about, canonical_json(one)) for one in inputs]
@@ -114,17 +78,27 @@ class Embedding:
         if controls.only_cached:
             told = _told(len(keys) - len(missing), len(missing) or 1)
             return failure(504, "Only stored embeddings were asked for, and some are not.", kind="only_if_cached", extra=told)
+        if keys:
+            # The answer is read here.
+            out = replace(out, headers={**out.headers, "accept-encoding": "identity"})
         if inputs is not None and known:
-            data = json.dumps({**body, "input": [inputs[place] for place in missing]}).encode()
+            out = replace(out, body=json.dumps({**body, "input": [inputs[place] for place in missing]}).encode())
         headers = _told(len(keys) - len(missing), len(missing) or 1)
         try:
-            response = await self._upstreams.send(upstream, outgoing(request, self._settings, data, plain=bool(keys)))
+            async with asyncio.timeout(self._settings.deadline):
+                response = await self._upstreams.send(upstream, out)
+                if response.status_code != 200 or not keys:
+                    return passed_on(response, headers)
+                return await self._joined(body, keys, known, missing, response, headers)
+        except TimeoutError:
+            late = UpstreamError(f"No answer within {self._settings.deadline:g} seconds.", status=504, kind="timeout")
+            return self._gone(upstream, late, headers)
         except UpstreamError as error:
-            self._metrics.upstream_failures.labels(upstream.url, error.kind).inc()
-            return upstream_failure(error, headers)
-        if response.status_code != 200 or not keys:
-            return passed_on(response, headers)
-        return await self._joined(body, keys, known, missing, response, headers)
+            return self._gone(upstream, error, headers)
+
+    def _gone(self, upstream: Upstream, error: UpstreamError, headers: dict[str, str]) -> Response:
+        self._metrics.upstream_failures.labels(upstream.url, error.kind).inc()
+        return upstream_failure(error, headers)
 
     async def _joined(
         self,
@@ -139,12 +113,10 @@ class Embedding:
         try:
             data = await response.aread()
         except httpx2.HTTPError as error:
-            return upstream_failure(
-                UpstreamError(f"The answer broke off: {type(error).__name__}.", status=502, kind="body"), headers
-            )
+            raise UpstreamError(f"The answer broke off: {type(error).__name__}.", status=502, kind="body") from error
         finally:
             await response.aclose()
-        told = _body(data)
+        told = await aside(len(data), lambda: _body(data))
         fresh = _fresh(told, len(missing))
         if fresh is None:
             if known:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx2
@@ -19,6 +20,18 @@ from ragkit.proxy.settings import Settings
 from ragkit.proxy.upstreams import Outgoing, UpstreamError, request_headers, response_headers
 
 V1 = "/v1"
+#: Bytes up to which a body is read on the event loop: a thread costs more than it spares.
+_SMALL = 65_536
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A request that has come whole: ``headers`` in lower case, several lines of one name joined."""
+
+    data: bytes
+    headers: Mapping[str, str]
+    controls: Controls
 
 
 class TooLargeError(Exception):
@@ -52,12 +65,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-async def read_whole(request: Request, settings: Settings) -> tuple[bytes, Controls]:
-    """The body and the cache directives of a request; BadRequestError for what is too large, too slow, or cannot be read."""
+async def read_whole(request: Request, settings: Settings) -> Received:
+    """The body, headers and cache directives; BadRequestError for what is too large, too slow, or cannot be read."""
     try:
         async with asyncio.timeout(settings.deadline):
             data = await read_body(request, settings.max_body)
-        return data, read_controls(one_line_each(request.headers))
+        headers = one_line_each(request.headers)
+        return Received(data=data, headers=headers, controls=read_controls(headers))
     except TimeoutError as error:
         raise BadRequestError(f"The request did not come whole within {settings.deadline:g} seconds.", status=408) from error
     except TooLargeError as error:
@@ -66,24 +80,44 @@ async def read_whole(request: Request, settings: Settings) -> tuple[bytes, Contr
         raise BadRequestError(str(error), status=400) from error
 
 
+def is_small(size: int) -> bool:
+    """Whether so many bytes are looked at in less time than waking a thread takes."""
+    return size <= _SMALL
+
+
+async def aside(size: int, act: Callable[[], _T]) -> _T:
+    """``act()``, in a thread where its ``size`` in bytes would keep everybody else waiting."""
+    return act() if is_small(size) else await asyncio.to_thread(act)
+
+
 def one_line_each(headers: Headers) -> dict[str, str]:
     """Headers by name, several lines of one name joined as RFC 9110 (section 5.2) has it: everybody must read the same of them."""
-    return {name: ", ".join(headers.getlist(name)) for name in dict.fromkeys(headers.keys())}
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
-def outgoing(request: Request, settings: Settings, body: bytes | AsyncIterator[bytes], *, plain: bool = False) -> Outgoing:
+def outgoing(
+    request: Request,
+    settings: Settings,
+    body: bytes | AsyncIterator[bytes],
+    *,
+    headers: Mapping[str, str],
+    plain: bool = False,
+) -> Outgoing:
     """The request as the upstream gets it; ``plain`` asks for an answer that is not compressed, so that it can be read here.
 
-    Raises BadPathError for a path that could lead out of the upstream's base.
+    ``headers`` are the request's, one line each. Raises BadPathError for a path that could lead out of the upstream's base.
     """
-    headers = request_headers(one_line_each(request.headers).items(), settings.request_headers)
-    headers = {name: value for name, value in headers.items() if name not in CONTROL_HEADERS}
-    headers["accept-encoding"] = "identity" if plain else request.headers.get("accept-encoding", "identity")
+    sent = request_headers(headers.items(), settings.request_headers)
+    sent = {name: value for name, value in sent.items() if name not in CONTROL_HEADERS}
+    sent["accept-encoding"] = "identity" if plain else headers.get("accept-encoding", "identity")
     return Outgoing(
         method=request.method,
         path=_path(request),
         query=request.scope["query_string"].decode("latin-1"),
-        headers=headers,
+        headers=sent,
         body=body,
     )
 

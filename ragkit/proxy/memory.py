@@ -1,4 +1,4 @@
-"""The cache as the server uses it: look-ups and writes in threads of their own, which may fail without failing a request."""
+"""The cache as the server uses it: on the event loop where memory tells, else in threads; it may fail without failing a request."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from ragkit.cache import Outcome, Scope, SemanticCache, Verdict
 from ragkit.errors import RagkitError
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answers import Body
+from ragkit.proxy.forwarding import aside, is_small
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.requests import Asked
+from ragkit.proxy.storing import Gathered
 
 _LOG = logging.getLogger("ragkit.proxy")
 _T = TypeVar("_T")
+#: What may go wrong with a cache while requests go on.
+_SPARED = (RagkitError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,31 +47,43 @@ class Memory:
         self._metrics, self._activity, self._ttl = metrics, activity, ttl
         self._readers = ThreadPoolExecutor(16, thread_name_prefix="ragkit-look")
         self._writers = ThreadPoolExecutor(8, thread_name_prefix="ragkit-keep")
+        self._together = Gathered[str](self._writers)
 
-    async def look(self, asked: Asked, scope: Scope, *, max_age: float | None, stale: bool = False) -> Found | None:
-        """What the cache says; None when it could not be asked. With ``stale`` entries past their time are served, too."""
+    async def look(self, asked: Asked, scope: Scope, *, size: int, max_age: float | None, stale: bool = False) -> Found | None:
+        """What the cache says of a request of ``size`` bytes; None when it could not be asked.
+
+        With ``stale`` entries past their time are served, too.
+        """
         ages = [age for age in (max_age, None if stale else self._ttl) if age is not None]
-
-        def ask() -> Found:
-            verdict = self.cache.lookup(asked.prompt, scope=scope, max_age=min(ages, default=None), exact_only=bool(asked.exact))
-            if verdict.kind == "near":
-                self._near(asked, verdict)
-            if verdict.kind == "bypass" and self.cache.policy.name == "exact":
-                # Where nothing is ever compared by meaning, a prompt that is not stored is simply missing.
-                verdict = replace(verdict, kind="miss", reason="not stored in this scope")
-            if verdict.kind != "hit" or verdict.answer is None:
-                return Found(verdict=verdict)
-            left = [verdict.ttl, None if self._ttl is None or verdict.age is None else self._ttl - verdict.age]
-            return Found(
-                verdict=verdict,
-                body=json.loads(verdict.answer),
-                ttl=min((seconds for seconds in left if seconds is not None), default=None),
-            )
-
+        wanted: dict[str, Any] = {"scope": scope, "max_age": min(ages, default=None), "exact_only": bool(asked.exact)}
         begun = time.perf_counter()
-        found = await self._in(self._readers, "lookup", ask)
+        try:
+            at_once = self.cache.recall(asked.prompt, **wanted) if is_small(size) else None
+            found = (
+                await self._run(self._readers, lambda: self._found(asked, self.cache.lookup(asked.prompt, **wanted)))
+                if at_once is None
+                else self._found(asked, at_once)
+            )
+        except _SPARED as error:
+            self._failed("lookup", error)
+            return None
         self._metrics.lookup_seconds.observe(time.perf_counter() - begun)
         return found
+
+    def _found(self, asked: Asked, verdict: Verdict) -> Found:
+        if verdict.kind == "near":
+            self._near(asked, verdict)
+        if verdict.kind == "bypass" and self.cache.policy.name == "exact":
+            # Where nothing is ever compared by meaning, a prompt that is not stored is simply missing.
+            verdict = replace(verdict, kind="miss", reason="not stored in this scope")
+        if verdict.kind != "hit" or verdict.answer is None:
+            return Found(verdict=verdict)
+        left = [verdict.ttl, None if self._ttl is None or verdict.age is None else self._ttl - verdict.age]
+        return Found(
+            verdict=verdict,
+            body=json.loads(verdict.answer),
+            ttl=min((seconds for seconds in left if seconds is not None), default=None),
+        )
 
     def _near(self, asked: Asked, verdict: Verdict) -> None:
         nearest = verdict.entry or (verdict.refusals[0].entry if verdict.refusals else "")
@@ -100,8 +116,20 @@ class Memory:
             )
             return stored.reason
 
-        told = await self._in(self._writers, "put", store)
-        return "the cache failed" if told is None else told
+        try:
+            return await self._together(store)
+        except _SPARED as error:
+            self._failed("put", error)
+            return "the cache failed"
+
+    async def key(self, asked: Asked, scope: Scope, *, size: int) -> str:
+        """The same for identical requests; ``size`` is that of the request in bytes."""
+        return await aside(size, lambda: self.cache.key(asked.prompt, scope=scope))
+
+    async def overtaken(self, asked: Asked, scope: Scope, *, begun: float) -> bool:
+        """Whether an answer begun at ``begun`` has been invalidated since; True where that cannot be told."""
+        told = await self._in(self._readers, "lookup", lambda: self.cache.overtaken(asked.prompt, scope=scope, begun=begun))
+        return True if told is None else told
 
     async def call(self, doing: str, act: Callable[[], _T]) -> _T | None:
         """Anything else of the cache, off the event loop; None when it failed."""
@@ -109,11 +137,17 @@ class Memory:
 
     async def _in(self, pool: ThreadPoolExecutor, doing: str, act: Callable[[], _T]) -> _T | None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, act)
-        except (RagkitError, OSError, ValueError) as error:
-            self._metrics.failures.labels(doing).inc()
-            _LOG.warning("cache %s failed: %s: %s", doing, type(error).__name__, error)
+            return await self._run(pool, act)
+        except _SPARED as error:
+            self._failed(doing, error)
             return None
+
+    async def _run(self, pool: ThreadPoolExecutor, act: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(pool, act)
+
+    def _failed(self, doing: str, error: Exception) -> None:
+        self._metrics.failures.labels(doing).inc()
+        _LOG.warning("cache %s failed: %s: %s", doing, type(error).__name__, error)
 
     def close(self) -> None:
         """Finish what was begun and close the cache."""

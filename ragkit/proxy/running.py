@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +20,9 @@ from ragkit.proxy.admin import make_admin
 from ragkit.proxy.app import make_app, open_cache
 from ragkit.proxy.settings import Settings
 from ragkit.proxy.tenancy import load_secret
+
+#: Seconds; Python's own 0.005 are longer than an answer may take.
+_SWITCH = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,12 @@ def run(settings: Settings, *, say: Callable[[str], None]) -> None:
         sockets.append(_bound(settings.admin_host, settings.admin_port))
         back = _Silent(_config(settings, make_admin(app.state.server), lifespan="off"))
         say(f"For operators: {_address(sockets[1])}/ui and /metrics.")
-    asyncio.run(_both(front, back, sockets))
+    # What was loaded so far stays: no garbage collection needs to look at it again.
+    gc.freeze()
+    # The event loop waits at most so long for a thread that is at work in Python.
+    sys.setswitchinterval(_SWITCH)
+    with asyncio.Runner(loop_factory=front.config.get_loop_factory()) as runner:
+        runner.run(_both(front, back, sockets))
     if front.failed:
         raise StoreError("The server could not start; the log above says why.")
 

@@ -66,8 +66,9 @@ class Settings(BaseSettings):
     by meaning ("exact", "static", "calibrated", "certified", or a file of ``ragkit cache calibrate``), ``threshold`` the cosine of
     "static". ``embedder`` names the model that compares prompts, ``judge`` what tells a certified policy whether two answers say the
     same. ``stale_if_error`` seconds past their time entries are still served when no upstream answers. ``prices`` by model tell the
-    money saved. ``shared_tenant`` makes all API keys one tenant; without it
-    nothing is shared between keys. ``scope_headers`` are request headers that must match exactly, too.
+    money saved. ``max_embeddings`` is how large the file of embeddings may grow; the oldest make room. ``shared_tenant`` makes all
+    API keys one tenant; without it nothing is shared between keys. ``scope_headers`` are request headers that must match exactly, too.
+    What may be None is "none" in the environment and in a file.
 
     Raises InvalidInputError, from ``load``, for anything that is unknown or out of range.
     """
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     ttl: Seconds | None = 7 * 24 * 3600.0
     max_entries: int | None = Field(default=100_000, ge=1)
     max_entry: Bytes = 256 * 1024
+    max_embeddings: Bytes | None = 1024 * 1024 * 1024
     max_body: Bytes = 32 * 1024 * 1024
     max_temperature: float = Field(default=1.0, ge=0, le=2)
 
@@ -115,6 +117,11 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in names)
+
+    @field_validator("ttl", "max_entries", "max_embeddings", "admin_port", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "none" else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

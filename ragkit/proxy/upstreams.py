@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +33,9 @@ _HOP_BY_HOP = frozenset(
 DECODED = frozenset({"content-encoding"})
 _DOWN = frozenset({502, 503, 504})
 #: Failures before the request left: nothing was asked, so asking again costs nothing.
-_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
+#: Failures of an upstream that is down, or as good as that.
+_GONE = (*_UNSENT, httpx2.ReadTimeout, httpx2.RemoteProtocolError, httpx2.ReadError)
 
 
 class UpstreamError(Exception):
@@ -105,23 +108,18 @@ class Upstreams:
                 kind="breaker",
             )
         try:
-            response: httpx2.Response = await breaker.call_async(self._watched, upstream, out)
-            return response
-        except _DownError as down:
-            if down.response is not None:
-                return down.response
-            raise _told(upstream, down.cause) from down.cause
-        except httpx2.HTTPError as error:
-            raise _told(upstream, error) from error
-
-    async def _watched(self, upstream: Upstream, out: Outgoing) -> httpx2.Response:
-        """Tell the breaker what counts as down: no connection, and what gateways say of a dead service."""
-        try:
             response = await self._tried(upstream, out)
-        except (*_UNSENT, httpx2.ReadTimeout, httpx2.RemoteProtocolError, httpx2.ReadError) as error:
-            raise _DownError(cause=error) from error
-        if response.status_code in _DOWN:
-            raise _DownError(response=response)
+        except httpx2.PoolTimeout as error:
+            # A queue of our own: it says nothing about the upstream.
+            raise UpstreamError(
+                f"All {self._settings.connections} connections to upstreams are in use.", status=503, kind="busy"
+            ) from error
+        except httpx2.HTTPError as error:
+            if isinstance(error, _GONE):
+                _count(breaker, down=True)
+            raise _told(upstream, error) from error
+        # What gateways say of a dead service counts, too.
+        _count(breaker, down=response.status_code in _DOWN)
         return response
 
     async def _tried(self, upstream: Upstream, out: Outgoing) -> httpx2.Response:
@@ -158,12 +156,15 @@ class Upstreams:
 class _DownError(Exception):
     """What the breaker counts."""
 
-    def __init__(self, *, response: httpx2.Response | None = None, cause: Exception | None = None) -> None:
-        super().__init__()
-        self.response, self.cause = response, cause
+
+def _count(breaker: CircuitBreaker, *, down: bool) -> None:
+    """Tell the breaker how a call ended; of one that was given up it hears nothing."""
+    with suppress(_DownError), breaker:
+        if down:
+            raise _DownError
 
 
-def _told(upstream: Upstream, error: Exception | None) -> UpstreamError:
+def _told(upstream: Upstream, error: Exception) -> UpstreamError:
     late = isinstance(error, httpx2.TimeoutException)
     return UpstreamError(
         f"The upstream {upstream.url} did not answer: {type(error).__name__}{f': {error}' if str(error) else ''}.",
