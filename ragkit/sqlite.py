@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreFullError
 
 #: Seconds to wait for another process that writes.
 _PATIENCE = 30.0
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+#: What growing the memory that processes share says on a full disk.
+_SHARED_FULL = sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 class SqliteFile:
     """The file at ``path`` in WAL mode, made on first use with ``schema`` (one CREATE TABLE IF NOT EXISTS statement).
 
     ``what`` names the file in messages ("The vector cache"), ``remedy`` says what to do when it is damaged. ``durable``
-    False lets the newest commits be lost with the power, never the file. Several threads and processes may share it, on a
+    False lets the newest commits be lost with the power, never the file. ``checkpoints`` False leaves it to the caller to move
+    the write-ahead log into the file, so that no commit waits for the disk. Several threads and processes may share it, on a
     local disk; callers hold a lock of their own around a connection.
     """
 
-    def __init__(self, path: str | Path, *, what: str, schema: str, remedy: str, format: int = 1, durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        what: str,
+        schema: str,
+        remedy: str,
+        format: int = 1,
+        durable: bool = True,
+        checkpoints: bool = True,
+    ) -> None:
         self.path = Path(path).expanduser()
         self._what, self._schema, self._remedy = what, schema, remedy
-        self._format, self._durable = format, durable
+        self._format, self._durable, self._checkpoints = format, durable, checkpoints
         self._open: tuple[int, sqlite3.Connection] | None = None
 
     def connection(self) -> sqlite3.Connection:
@@ -36,6 +52,20 @@ class SqliteFile:
         if self._open is None or self._open[0] != os.getpid():
             self._open = (os.getpid(), self._connect())
         return self._open[1]
+
+    @contextmanager
+    def told(self, doing: str) -> Iterator[None]:
+        """Raise SQLite's failures as StoreFullError, StoreCorruptError or StoreError, with what was being done."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            text = f"{self._what} {str(self.path)!r} failed while {doing}: {error}."
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code & 0xFF in _FULL or code == _SHARED_FULL:
+                raise StoreFullError(f"No space left, or no leave to write: {text} Free space, then run it again.") from error
+            if code & 0xFF in _DAMAGED:
+                raise StoreCorruptError(f"{text} It is damaged. {self._remedy}") from error
+            raise StoreError(text) from error
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -54,6 +84,8 @@ class SqliteFile:
             self._prepare(connection)
         except BaseException as error:
             connection.close()
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise StoreFullError(cannot.format(error)) from error
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreError(cannot.format(error)) from error
             if isinstance(error, sqlite3.DatabaseError):
@@ -67,6 +99,8 @@ class SqliteFile:
         connection.execute("PRAGMA journal_mode = WAL")
         if not self._durable:
             connection.execute("PRAGMA synchronous = NORMAL")
+        if not self._checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
         with closing(connection.execute("PRAGMA user_version")) as cursor:
             version = int(cursor.fetchone()[0])
         if version > self._format:
@@ -74,6 +108,8 @@ class SqliteFile:
                 f"{self._what} {str(self.path)!r} has format {version}; this version knows {self._format}. Upgrade ragkit, or give "
                 "another path."
             )
+        if version == self._format:
+            return
         with connection:
             connection.execute(self._schema)
             connection.execute(f"PRAGMA user_version = {self._format}")

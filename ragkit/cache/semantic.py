@@ -39,6 +39,8 @@ from ragkit.seams import Embedder
 from ragkit.store.entries import EntryLog, LogRow
 
 _NOWHERE = Scope("-", "-")
+#: Seconds that ``tend`` waits for another process that is at it.
+_PATIENCE = 30.0
 
 
 class SemanticCache:
@@ -466,7 +468,7 @@ class SemanticCache:
 
     def tend(self) -> None:
         """Evict, delete dead rows and merge files now; writes see to it by themselves, in a thread."""
-        self._vault.tend()
+        self._vault.tend(wait=_PATIENCE)
 
     def close(self) -> None:
         """Finish and write what waits, and let go of the store; later calls raise StoreError."""

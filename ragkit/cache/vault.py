@@ -17,8 +17,10 @@ from ragkit.errors import StoreError
 from ragkit.seams import Vectors
 from ragkit.store.entries import EntryLog, LogRow
 
-#: Files that may gather before they are merged: each makes the next commit slower by some microseconds.
-_FILES = 512
+#: Rows that wait in the journal before they go into the table together.
+_WAITING = 1024
+#: Files of rows that may gather in the table before they are merged.
+_FILES = 64
 #: Dead rows that may gather before they are deleted, beside a quarter of the living.
 _DEAD = 1000
 #: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
@@ -31,8 +33,8 @@ _Pending = tuple[list[LogRow], "Future[None]"]
 class Vault:
     """Entries of a cache: read from memory, written to the log first.
 
-    Puts that wait at the same time go into one commit. Merging files, deleting dead rows and evicting happen in a thread of their
-    own, started by writes.
+    Puts that wait at the same time go into one commit. Moving rows into the table, merging files, deleting dead rows and evicting
+    happen in a thread of their own, started by writes.
     """
 
     def __init__(self, log: EntryLog, hot: HotSet, learning: Learning, *, limits: Limits, clock: Callable[[], float]) -> None:
@@ -45,7 +47,7 @@ class Vault:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-writer")
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-keeper")
         self._tending: Future[None] | None = None
-        self._files = 0
+        self._waiting = 0
         self._snapshot: int | None = None
         self.evicted = 0
         self.trouble = ""
@@ -57,7 +59,6 @@ class Vault:
         self.learning.restore(row for row in rows if row.kind == "policy")
         with self._lock:
             self._apply(rows)
-        self._files = self.log.files
 
     def sync(self) -> None:
         """Take what others have committed since the last time; microseconds where nothing was. Raises StoreError."""
@@ -172,7 +173,7 @@ class Vault:
             return
         with self._lock:
             self._apply(rows)
-        self._files += bool(rows or counted)
+        self._waiting += len(rows) + len(counted)
         for _, done in taken:
             done.set_result(None)
         self._tend()
@@ -187,7 +188,7 @@ class Vault:
     def _crowded(self) -> bool:
         hot = self.hot
         return (
-            self._files > _FILES
+            self._waiting >= _WAITING
             or len(hot.dead) > _DEAD + len(hot) // 4
             or self._limits.exceeded(entries=len(hot), size=hot.size)
         )
@@ -200,26 +201,37 @@ class Vault:
         except RuntimeError:
             return
 
-    def tend(self) -> None:
-        """Evict what is over the limits, delete dead rows, put the policy's judgements together, merge files."""
+    def tend(self, *, wait: float = 0.0) -> None:
+        """Evict what is over the limits, put judgements together, move rows into the table, delete dead ones, merge files.
+
+        One process at a time: the others come back after ``wait`` seconds and leave it to that one.
+        """
         try:
-            self._evict()
-            with self._lock:
-                if len(self.hot.dead) > _DEAD + len(self.hot) // 4:
-                    buried = self.hot.buried(int((self._clock() - LATE) * 1e6))
-                else:
-                    buried = []
-            rows, spare = self.learning.snapshot(self.now(), self._snapshot)
-            if rows:
-                self.write(rows)
-                self._snapshot = rows[-1].row
-            self.log.remove([*spare, *buried])
-            if self._files > _FILES // 8:
-                self.log.compact()
-                self._files = self.log.files
+            with self.log.keeping(wait=wait) as alone:
+                if alone:
+                    self._keep()
+            self._waiting = 0
         except StoreError as error:
             # Nothing is lost by a table that is larger than it need be; the next write tries again.
             self.trouble = str(error)
+
+    def _keep(self) -> None:
+        self._evict()
+        # What is buried must be dead by all that others have written.
+        self.sync()
+        with self._lock:
+            if len(self.hot.dead) > _DEAD + len(self.hot) // 4:
+                buried = self.hot.buried(int((self._clock() - LATE) * 1e6))
+            else:
+                buried = []
+        rows, spare = self.learning.snapshot(self.now(), self._snapshot)
+        if rows:
+            self.write(rows)
+            self._snapshot = rows[-1].row
+        self.log.fold()
+        self.log.remove([*spare, *buried])
+        if self.log.files > _FILES:
+            self.log.compact()
 
     def _evict(self) -> None:
         with self._lock:

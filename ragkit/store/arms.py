@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragkit.seams import Vectors
-from ragkit.store.escape import unescape
+from ragkit.store.escape import escape, unescape
 from ragkit.store.nearness import Nearness
 from ragkit.store.rows import Stored, stored_columns, stored_from, vectors_from
 from ragkit.store.snapshot import Snapshot
+from ragkit.store.terms import Addresses
 from ragkit.text.term_query import TermQuery
 from ragkit.types import TermStats
 
@@ -22,18 +22,61 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Where = Mapping[str, Any]
-_THREADS = 4
-_NO_VECTOR: Vectors = np.empty(0, np.float32)
+_ADDRESS = "_rowid"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row as far as scoring needs it; what the search's mode does not read is empty. ``key`` is its address."""
+class Ask(Protocol):
+    """One question to the arms; what is None is not asked."""
 
-    key: int
-    place: tuple[str, int]
-    vector: Vectors = field(hash=False)
-    lex: list[str] = field(hash=False)
+    @property
+    def vector(self) -> Vectors | None: ...
+
+    @property
+    def query(self) -> TermQuery | None: ...
+
+
+class Pool:
+    """The rows found for one question, each once: ``keys`` are their addresses, sorted, and ``table`` their columns."""
+
+    def __init__(self, keys: Addresses, near: Addresses, matched: Addresses, table: pa.Table) -> None:
+        self.keys: list[int] = keys.tolist()
+        self.near, self.matched = np.isin(keys, near), np.isin(keys, matched)
+        self._table = table
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """float32 ``(n, dim)``."""
+        return vectors_from(self._table)
+
+    @cached_property
+    def documents(self) -> NDArray[np.int64]:
+        """Numbers of the rows' documents in the order of their ids, which escaping keeps."""
+        return np.unique(self._table.column("doc_id").to_numpy(), return_inverse=True)[1]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where the chunks start in their documents."""
+        starts: NDArray[np.int64] = self._table.column("start").to_numpy()
+        return starts
+
+    def counts(self, tokens: Sequence[str], /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How often each row has each of ``tokens``, ``(n, len(tokens))``, and how many tokens it has, ``(n,)``."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        words = pc.split_pattern(self._table.column("lex").combine_chunks(), " ")
+        lengths: NDArray[np.int64] = pc.list_value_length(words).to_numpy().astype(np.int64)
+        distinct = list(dict.fromkeys(tokens))
+        places = pc.index_in(words.flatten(), value_set=pa.array(map(escape, distinct), pa.string()))
+        here = places.is_valid().to_numpy(zero_copy_only=False)
+        cells = np.repeat(np.arange(len(lengths)), lengths)[here] * len(distinct) + places.drop_null().to_numpy()
+        counted = np.bincount(cells, minlength=len(lengths) * len(distinct)).reshape(len(lengths), len(distinct))
+        return counted[:, [distinct.index(token) for token in tokens]], lengths
+
+    def lex(self, place: int, /) -> list[str]:
+        """The tokens of one row."""
+        text = unescape(self._table.column("lex")[place].as_py())
+        return text.split(" ") if text else []
 
 
 class SnapshotArms:
@@ -43,8 +86,7 @@ class SnapshotArms:
         self, snapshot: Snapshot, *, dense: bool, words: bool, nearness: Nearness, condition: Callable[[Where | None], str | None]
     ) -> None:
         self._snapshot, self._nearness, self._condition = snapshot, nearness, condition
-        self._columns = ["_rowid"]
-        self._known: dict[int, Candidate] = {}
+        self._columns: list[str] = []
         if dense:
             self._columns.append(snapshot.header.vector)
         if words:
@@ -52,59 +94,48 @@ class SnapshotArms:
         if dense and words:
             self._columns += ["doc_id", "start"]
 
-    def nearest(self, vector: Vectors, /, *, limit: int, where: Where | None = None) -> list[Candidate]:
-        """Up to ``limit`` rows nearest to ``vector`` ``(dim,)`` by cosine."""
-        return self.nearest_many(vector[None, :], limit=limit, where=where)[0]
+    def pools(self, asks: Sequence[Ask], /, *, limit: int, where: Where | None = None) -> list[Pool]:
+        """What both arms find for each question; the rows of many questions overlap, so their columns are read once, by address."""
+        vectors = [one.vector for one in asks if one.vector is not None]
+        near, matched = self._snapshot.found(
+            np.stack(vectors) if vectors else np.empty((0, self._snapshot.header.card.dim), np.float32),
+            [one.query for one in asks if one.query is not None],
+            limit=limit,
+            columns=[_ADDRESS, *(self._columns if len(asks) == 1 else [])],
+            condition=self._condition(where),
+            nearness=self._nearness,
+        )
+        known, columns = self._read(near, matched, whole=len(asks) == 1)
+        nears, matches = iter(near), iter(matched)
+        pools = []
+        for one in asks:
+            close = _addresses([] if one.vector is None else [next(nears)])
+            found = _addresses([] if one.query is None else [next(matches)])
+            keys = np.union1d(close, found)
+            pools.append(Pool(keys, close, found, columns.take(np.searchsorted(known, keys)) if len(keys) else None))
+        return pools
 
-    def nearest_many(self, vectors: Vectors, /, *, limit: int, where: Where | None = None) -> list[list[Candidate]]:
-        """``nearest`` of each row of ``vectors`` ``(n, dim)``, in one scan."""
-        columns = self._columns if len(vectors) == 1 else ["_rowid"]
-        condition = self._condition(where)
-        tables = self._snapshot.nearest(vectors, limit=limit, columns=columns, condition=condition, nearness=self._nearness)
-        return self._each(tables)
+    def _read(self, near: Sequence[pa.Table], matched: Sequence[pa.Table], *, whole: bool) -> tuple[Addresses, pa.Table]:
+        """The addresses in these tables, each once, sorted, and the columns of their rows, which the tables have where they are ``whole``."""
+        import pyarrow as pa
 
-    def matching(self, query: TermQuery, /, *, limit: int, where: Where | None = None) -> list[Candidate]:
-        """Up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
-        return self.matching_many([query], limit=limit, where=where)[0]
+        if whole and (near or matched):
+            rows = pa.concat_tables([table.select([_ADDRESS, *self._columns]) for table in (*near, *matched)])
+            known, first = np.unique(rows.column(_ADDRESS).to_numpy(), return_index=True)
+            return known, rows.take(first)
+        known = _addresses([*near, *matched])
+        return known, self._snapshot.rows(known.tolist(), self._columns) if len(known) else None
 
-    def matching_many(self, queries: Sequence[TermQuery], /, *, limit: int, where: Where | None = None) -> list[list[Candidate]]:
-        """``matching`` of each query, several at a time."""
-        columns = self._columns if len(queries) == 1 else ["_rowid"]
-        ask = partial(self._snapshot.matching, limit=limit, columns=columns, condition=self._condition(where))
-        if len(queries) < 2:
-            return self._each([ask(query) for query in queries])
-        with ThreadPoolExecutor(min(_THREADS, len(queries))) as pool:
-            return self._each(list(pool.map(ask, queries)))
-
-    def rows(self, candidates: Sequence[Candidate], /) -> list[Stored]:
-        """The candidates as they are stored."""
-        if not candidates:
-            return []
-        columns = stored_columns(self._snapshot.header)
-        return list(stored_from(self._snapshot.rows([one.key for one in candidates], columns)))
+    def rows(self, keys: Sequence[int], /) -> list[Stored]:
+        """The rows at these addresses as they are stored."""
+        return list(stored_from(self._snapshot.rows(keys, stored_columns(self._snapshot.header)))) if keys else []
 
     def term_stats(self) -> TermStats:
         """BM25's statistics over all chunks of the version."""
         return self._snapshot.term_stats()
 
-    def _each(self, tables: Sequence[pa.Table]) -> list[list[Candidate]]:
-        """The candidates of each query. Those of many queries overlap, so their columns are read once, by address."""
-        if len(tables) < 2:
-            return [list(self._candidates(table)) for table in tables]
-        keys = [table.column("_rowid").to_pylist() for table in tables]
-        fresh = sorted({key for some in keys for key in some} - self._known.keys())
-        if fresh:
-            self._known.update(zip(fresh, self._candidates(self._snapshot.rows(fresh, self._columns[1:])), strict=True))
-        return [[self._known[key] for key in some] for some in keys]
 
-    def _candidates(self, table: pa.Table) -> Iterator[Candidate]:
-        n = len(table)
-        vectors = list(vectors_from(table)) if n and self._snapshot.header.vector in table.column_names else [_NO_VECTOR] * n
-        lex: list[list[str]] = [[]] * n
-        if "lex" in table.column_names:
-            lex = [unescape(text).split(" ") if text else [] for text in table.column("lex").to_pylist()]
-        places = [("", 0)] * n
-        if "doc_id" in table.column_names:
-            doc_ids = map(unescape, table.column("doc_id").to_pylist())
-            places = list(zip(doc_ids, table.column("start").to_pylist(), strict=True))
-        return map(Candidate, table.column("_rowid").to_pylist(), places, vectors, lex)
+def _addresses(tables: Sequence[pa.Table]) -> Addresses:
+    """The addresses in these tables, each once, sorted."""
+    found = [table.column(_ADDRESS).to_numpy() for table in tables]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)

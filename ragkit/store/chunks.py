@@ -25,6 +25,7 @@ from ragkit.store.failures import is_conflict, told
 from ragkit.store.filters import compile_where
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
 from ragkit.store.newest import Newest
+from ragkit.store.reading import Reading
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
 from ragkit.store.snapshot import Snapshot
@@ -62,7 +63,7 @@ class ChunkStore:
         self._lock = Lock()
         self._codec: Codec | None = None
         self._snapshot: Snapshot | None = None
-        self._reading: Any = None
+        self._reading: Reading | None = None
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -218,11 +219,10 @@ class ChunkStore:
         version = self.version
         with self._lock:
             if self._snapshot is None or self._snapshot.version != version:
-                if self._reading is None:
-                    self._reading = database.connect(self.path)
-                table, header = database.open_table(self._reading, self.path, version=version)
+                self._reading = self._reading or Reading(self.path)
+                table, asked, header = self._reading.open(version)
                 self._same_model(header)
-                self._snapshot = Snapshot(self.path, table, self.header, self._snapshot, codec=self._codec)
+                self._snapshot = Snapshot(self.path, table, asked, self.header, self._snapshot, codec=self._codec)
             return self._snapshot
 
     def use(self, codec: Codec | None) -> None:

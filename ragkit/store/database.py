@@ -15,12 +15,12 @@ _TABLE = "chunks"
 FOLDER = f"{_TABLE}.lance"
 
 
-def connect(path: Path) -> Any:
-    """A LanceDB connection whose tables always see the newest commit."""
+def connect(path: Path, *, session: Any = None) -> Any:
+    """A LanceDB connection whose tables always see the newest commit; connections of one session share its caches."""
     import lancedb
 
     with told(path, "connecting"):
-        return lancedb.connect(path, read_consistency_interval=timedelta(0))
+        return lancedb.connect(path, read_consistency_interval=timedelta(0), session=session)
 
 
 def exists(path: Path, *, table: str = _TABLE) -> bool:

@@ -1,75 +1,63 @@
-"""EntryLog: one LanceDB table to which a semantic cache only ever appends, read onwards from where it was left."""
+"""EntryLog: what a semantic cache keeps on disk; rows are only ever appended, and read onwards from where one was."""
 
 from __future__ import annotations
 
 import json
 import random
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from operator import methodcaller
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
 from ragkit.store import database
-from ragkit.store.escape import escape, unescape
-from ragkit.store.failures import is_conflict, told
-from ragkit.store.newest import Newest
+from ragkit.store.failures import told
+from ragkit.store.journal import Journal
+from ragkit.store.log_rows import LogRow, fields, from_arrow, to_arrow
+from ragkit.store.patience import keep_trying
 from ragkit.types import ModelCard
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = ["EntryLog", "LogRow"]
+
 _TABLE = "entries"
-_FORMAT = 1
+_FORMAT = 2
 _KEY = b"ragkit"
 _REMEDY = "remove it: a cache fills again by itself"
-_TEXTS = ("kind", "entry", "scope", "key", "prompt", "answer", "model", "detail")
 _ALL = 1 << 30
-_PATIENCE = 60.0
+_BATCH = 4096
 _KEEP = timedelta(minutes=10)
-_LOOKUP = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRow:
-    """One thing that happened: ``kind`` says what, ``at`` when (microseconds since 1970), ``detail`` (JSON) all the rest.
-
-    ``row`` is a random number that names the row. ``vector`` holds float32 bytes of the model with the fingerprint ``model``.
-    """
-
-    kind: str
-    at: int
-    entry: str = ""
-    scope: str = ""
-    key: str = ""
-    prompt: str = ""
-    answer: str = ""
-    model: str = ""
-    vector: bytes = field(default=b"", repr=False)
-    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    row: int = field(default_factory=lambda: random.getrandbits(62))
 
 
 class EntryLog:
-    """The table ``entries`` of the database at ``path``; rows are appended, read in no promised order, and removed when dead.
+    """The table ``entries`` of the database at ``path``, and the journal of the rows on their way into it.
 
-    A commit is a new file of rows and one manifest, so readers see all rows of an ``append`` or none, and a killed writer leaves
-    nothing half. ``changed`` and ``unread`` are for one thread at a time; ``append`` may run beside them.
+    ``append`` commits to the journal, ``fold`` moves rows from there into the table, many at once. A row is read once, wherever it
+    lies: readers look into the journal first and then, where rows have left it unseen, into the table. ``changed`` and ``unread``
+    are for one thread at a time; ``append`` may run beside them, and ``fold``, ``remove`` and ``compact`` within ``keeping``.
     """
 
     def __init__(self, path: Path, table: Any) -> None:
-        header = _read_header(table.schema, path)
-        self.path, self.card = path, header["card"]
-        self._table, self._born = table, header.get("born")
-        self._newest = Newest(path / f"{_TABLE}.lance")
+        self.path = path
         self._lock = Lock()
         self._known: set[int] = set()
-        self._version = self._breaks = -1
-        #: The last row read: its place, its number, and LanceDB's name for it, which changes when files are merged.
-        self._anchor: tuple[int, int, int] | None = None
+        self._journal: Journal | None = None
+        self._take(table)
+
+    def _take(self, table: Any) -> None:
+        header = _read_header(table.schema, self.path)
+        self.card: ModelCard | None = header["card"]
+        self._table, self._born = table, header.get("born") or 0
+        if self._journal is not None:
+            self._journal.close()
+        # The journal of another table that lay here is another file.
+        self._journal = Journal(self.path / f"journal-{self._born:016x}.sqlite")
+        self._version, self._place = -1, 0
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -99,102 +87,116 @@ class EntryLog:
             table = connection.open_table(_TABLE)
         return cls(place, table)
 
+    # Reading
+
     def changed(self) -> bool:
-        """True when somebody has committed something since ``unread`` was last called. Costs microseconds."""
-        self._open()
-        return self._newest.version() != self._version or self._newest.breaks != self._breaks
+        """True when there may be rows that ``unread`` has not returned. Costs microseconds. Raises StoreError."""
+        journal = self._opened()
+        return not journal.exists() or journal.version() != self._version
 
     def unread(self) -> tuple[list[LogRow], bool]:
-        """Rows not returned before and not appended here, and whether the log was begun anew (forget all, then take them).
-
-        Reads onwards from the last row read. Where that row is no longer in its place, because somebody merged files or removed rows,
-        the rows' numbers are read and all unknown rows fetched.
-        """
-        version, breaks = self._newest.version(), self._newest.breaks
+        """Rows not returned before and not appended here, and whether the log was begun anew (forget all, then take them)."""
+        anew = not self._opened().exists()
+        if anew:
+            self._begin_anew()
+        journal = self._opened()
+        # Before reading: what comes meanwhile is read again rather than never.
+        version = journal.version()
+        found = journal.since(self._place)
+        rows = {row.row: row for row in found.rows}
         with self._lock:
-            # An open table does not notice that its folder was removed and made anew.
-            anew = breaks != self._breaks and self._version >= 0 and self._begun_anew()
-            table = self._tail(self._anchor)
-            if table is None:
-                table = self._unknown()
-            fresh = [row for row in _rows_from(table) if row.row not in self._known]
+            if found.missed or self._version < 0:
+                # In this order: rows leave the journal after they have come to the table.
+                rows |= {row.row: row for row in from_arrow(self._unknown())}
+            fresh = [row for row in rows.values() if row.row not in self._known]
             self._known.update(row.row for row in fresh)
-            self._version, self._breaks = version, breaks
+            self._version, self._place = version, found.place
         return fresh, anew
 
-    def _begun_anew(self) -> bool:
-        """Open the table again; True, and everything forgotten, when it is another than the one opened before."""
-        self._open()
+    def _begin_anew(self) -> None:
         with told(self.path, "opening", remedy=_REMEDY):
-            self._table = database.connect(self.path).open_table(_TABLE)
-            born = _read_header(self._table.schema, self.path).get("born")
-        if born == self._born:
-            return False
-        self._born, self._anchor = born, None
-        self._known.clear()
-        return True
-
-    def _tail(self, anchor: tuple[int, int, int] | None) -> pa.Table | None:
-        """Everything from the anchor on, the anchor itself left out; None when it is not where it was."""
-        place = anchor[0] if anchor else 0
-        with told(self.path, "reading the cache", remedy=_REMEDY):
-            table = self._open().search().with_row_id(True).offset(place).limit(_ALL).to_arrow()
-        if anchor is not None and (not len(table) or _name(table, 0) != anchor[1:]):
-            return None
-        self._anchor = (place + len(table) - 1, *_name(table, -1)) if len(table) else None
-        return table if anchor is None else table.slice(1)
+            table = database.connect(self.path).open_table(_TABLE)
+        if (_read_header(table.schema, self.path).get("born") or 0) == self._born:
+            raise StoreCorruptError(f"The journal of the cache {self.path} was removed while it was open; {_REMEDY}.")
+        with self._lock:
+            self._known.clear()
+        self._take(table)
 
     def _unknown(self) -> pa.Table:
         import numpy as np
-
-        with told(self.path, "reading the cache", remedy=_REMEDY):
-            table = self._open().search().with_row_id(True).select(["row"]).limit(_ALL).to_arrow()
-            numbers = table.column("row").to_numpy()
-            known = np.fromiter(self._known, np.int64, len(self._known))
-            missing = numbers[~np.isin(numbers, known)].tolist()
-            parts = [
-                self._open().search().with_row_id(True).where(_among(missing[at : at + _LOOKUP])).limit(_ALL).to_arrow()
-                for at in range(0, len(missing), _LOOKUP)
-            ]
-        self._anchor = (len(table) - 1, *_name(table, -1)) if len(table) else None
         import pyarrow as pa
 
-        return pa.concat_tables(parts) if parts else _to_arrow([])
+        with told(self.path, "reading the cache", remedy=_REMEDY):
+            if not self._known:
+                return self._open().search().limit(_ALL).to_arrow()
+            numbers = self._open().search().select(["row"]).limit(_ALL).to_arrow().column("row").to_numpy()
+            missing = numbers[~np.isin(numbers, np.fromiter(self._known, np.int64, len(self._known)))].tolist()
+            parts = [
+                self._open().search().where(_among(missing[at : at + _BATCH])).limit(_ALL).to_arrow()
+                for at in range(0, len(missing), _BATCH)
+            ]
+        return pa.concat_tables(parts) if parts else to_arrow([])
+
+    # Writing
 
     def append(self, rows: Sequence[LogRow]) -> None:
-        """Commit rows, all or none; on return they survive the end of this process.
+        """Commit rows, all or none; on return they survive the end of this process, and the others see them.
 
         Raises StoreFullError, StoreCorruptError, StoreError; then nothing was written.
         """
         if not rows:
             return
-        table, numbers = _to_arrow(rows), {row.row for row in rows}
+        journal, numbers = self._opened(), {row.row for row in rows}
         with self._lock:
             self._known |= numbers
         try:
-            result = self._write("storing in the cache", lambda target: target.add(table))
+            journal.append(rows)
         except BaseException:
             with self._lock:
                 self._known -= numbers
             raise
-        with self._lock:
-            # Nobody came in between: these rows are all that is new, and need not be read.
-            if result.version == self._version + 1:
-                self._version = result.version
+
+    # Keeping in shape
+
+    @contextmanager
+    def keeping(self, *, wait: float = 0.0) -> Iterator[bool]:
+        """True for one at a time, of all processes; False for the others, after ``wait`` seconds."""
+        with self._opened().keeping(wait) as alone:
+            yield alone
+
+    def fold(self) -> int:
+        """Move the rows of the journal into the table; returns how many that were.
+
+        A kill in between leaves rows in both; they are not taken to the table twice.
+        """
+        journal, count = self._opened(), 0
+        while True:
+            found, place = journal.oldest(_BATCH)
+            if not found:
+                return count
+            with told(self.path, "reading the cache", remedy=_REMEDY):
+                where = _among(values[0] for values in found)
+                there = self._open().search().select(["row"]).where(where).limit(_ALL).to_arrow()
+            known = set(there.column("row").to_pylist())
+            table = to_arrow(values for values in found if values[0] not in known)
+            if len(table):
+                self._write("moving rows into the table", methodcaller("add", table))
+            journal.forget(place)
+            journal.settle()
+            count += len(found)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Delete rows by number, in this order, a few thousand in a commit."""
-        for at in range(0, len(numbers), _LOOKUP):
-            where = _among(numbers[at : at + _LOOKUP])
-            self._write("removing dead rows", lambda table, where=where: table.delete(where))
+        """Delete rows of the table by number, in this order, a few thousand in a commit; ``fold`` before."""
+        for at in range(0, len(numbers), _BATCH):
+            self._write("removing dead rows", methodcaller("delete", _among(numbers[at : at + _BATCH])))
 
     def compact(self) -> None:
-        """Merge the small files that appends leave behind, and drop versions older than ten minutes."""
-        self._write("merging files", lambda table: table.optimize(cleanup_older_than=_KEEP))
+        """Merge the small files that folding leaves behind, and drop earlier versions."""
+        self._write("merging files", methodcaller("optimize", cleanup_older_than=_KEEP))
 
     @property
     def files(self) -> int:
-        """Files of rows; every append adds one."""
+        """Files of rows; every fold adds one."""
         with told(self.path, "reading statistics", remedy=_REMEDY):
             return int(self._open().stats()["fragment_stats"]["num_fragments"])
 
@@ -204,31 +206,28 @@ class EntryLog:
         return self._table is None
 
     def close(self) -> None:
-        """Let go of the table."""
+        """Let go of the files."""
         self._table = None
+        if self._journal is not None:
+            self._journal.close()
 
     def _open(self) -> Any:
         if self._table is None:
             raise StoreError(f"The cache {self.path} is closed. Open it again.")
         return self._table
 
-    def _write(self, doing: str, act: Any) -> Any:
-        """``act`` on the table; while other writers come first, again, with growing pauses, for a minute."""
-        pause, until = 0.005, time.monotonic() + _PATIENCE
-        while True:
-            try:
-                with told(self.path, doing, remedy=_REMEDY):
-                    return act(self._open())
-            except StoreError as error:
-                if not is_conflict(error) or time.monotonic() > until:
-                    raise
-            time.sleep(pause * (0.5 + random.random()))
-            pause = min(pause * 2, 1.0)
+    def _opened(self) -> Journal:
+        self._open()
+        assert self._journal is not None
+        return self._journal
 
+    def _write(self, doing: str, act: Callable[[Any], object]) -> None:
+        def attempt() -> None:
+            with told(self.path, doing, remedy=_REMEDY):
+                act(self._open())
 
-def _name(table: pa.Table, at: int) -> tuple[int, int]:
-    place = at % len(table)
-    return table.column("row")[place].as_py(), table.column("_rowid")[place].as_py()
+        # A table that is always read at its newest version needs no refreshing.
+        keep_trying(attempt, refresh=lambda: None)
 
 
 def _among(numbers: Iterable[int]) -> str:
@@ -239,18 +238,7 @@ def _schema(card: ModelCard | None) -> pa.Schema:
     import pyarrow as pa
 
     header = {"cache": True, "format": _FORMAT, "born": random.getrandbits(62), "card": card.to_dict() if card else None}
-    return pa.schema([*_fields()], metadata={_KEY: json.dumps(header, sort_keys=True)})
-
-
-def _fields() -> list[Any]:
-    import pyarrow as pa
-
-    return [
-        pa.field("row", pa.int64(), nullable=False),
-        pa.field("at", pa.int64(), nullable=False),
-        *(pa.field(name, pa.string(), nullable=False) for name in _TEXTS),
-        pa.field("vector", pa.binary(), nullable=False),
-    ]
+    return pa.schema(fields(), metadata={_KEY: json.dumps(header, sort_keys=True)})
 
 
 def _read_header(schema: Any, path: Path) -> dict[str, Any]:
@@ -266,32 +254,3 @@ def _read_header(schema: Any, path: Path) -> dict[str, Any]:
         return data | {"card": ModelCard.from_dict(data["card"]) if data["card"] else None}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreCorruptError(f"The header of the cache {path} cannot be read ({error}); {_REMEDY}.") from error
-
-
-def _to_arrow(rows: Sequence[LogRow]) -> pa.Table:
-    import pyarrow as pa
-
-    columns = {
-        "row": [row.row for row in rows],
-        "at": [row.at for row in rows],
-        "vector": [row.vector for row in rows],
-        "detail": [json.dumps(row.detail, separators=(",", ":"), allow_nan=False) for row in rows],
-        **{name: [escape(getattr(row, name)) for row in rows] for name in _TEXTS if name != "detail"},
-    }
-    fields = _fields()
-    return pa.Table.from_arrays([pa.array(columns[one.name], type=one.type) for one in fields], schema=pa.schema(fields))
-
-
-def _rows_from(table: pa.Table) -> list[LogRow]:
-    columns = {name: table.column(name).to_pylist() for name in ("row", "at", "vector", *_TEXTS)}
-    texts = {name: list(map(unescape, columns[name])) for name in _TEXTS if name != "detail"}
-    return [
-        LogRow(
-            row=columns["row"][at],
-            at=columns["at"][at],
-            vector=columns["vector"][at],
-            detail=json.loads(columns["detail"][at]),
-            **{name: values[at] for name, values in texts.items()},
-        )
-        for at in range(len(table))
-    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,7 @@ from ragkit.store import text_query
 from ragkit.store.coded import CodedRows, holds
 from ragkit.store.failures import told
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
+from ragkit.store.reading import run
 from ragkit.store.schema import Header
 from ragkit.store.terms import Addresses, Counted, addresses, count
 from ragkit.store.vector_index import guess, vector_index
@@ -29,18 +32,21 @@ if TYPE_CHECKING:
 _MORE = 4
 #: Matches of a filter that are compared one by one: at 100,000 rows of 384 dimensions as fast as the index, and exact.
 _FEW = 2000
+#: Full-text searches that LanceDB works on at a time.
+_AT_ONCE = 4
 
 
 class Snapshot:
-    """A version of the table at ``path``; ``table`` is a handle that stays at it. Safe for several threads.
+    """A version of the table at ``path``; ``table`` is a handle that stays at it, ``asked`` the same for ``run``. Safe for several threads.
 
     A version without codes of ``codec`` is searched by its vectors. Statistics of the snapshot ``before`` spare it reading rows that both have.
     """
 
     def __init__(
-        self, path: Path, table: Any, header: Header, before: Snapshot | None = None, *, codec: Codec | None = None
+        self, path: Path, table: Any, asked: Any, header: Header, before: Snapshot | None = None, *, codec: Codec | None = None
     ) -> None:
         self.path, self.table, self.header = path, table, header
+        self._asked = asked
         self.codec = codec if codec is not None and holds(table, header, codec) else None
         self.version = int(table.version)
         self._lock = Lock()
@@ -99,6 +105,46 @@ class Snapshot:
 
         Raises InvalidInputError for vectors that cannot be compared with the stored ones.
         """
+        return self.found(vectors, [], limit=limit, columns=columns, condition=condition, nearness=nearness, ordered=True)[0]
+
+    def matching(self, query: TermQuery, /, *, limit: int, columns: Sequence[str], condition: str | None = None) -> pa.Table:
+        """The ``columns`` of up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
+        nothing: Vectors = np.empty((0, self.header.card.dim), np.float32)
+        return self.found(nothing, [query], limit=limit, columns=columns, condition=condition)[1][0]
+
+    def found(
+        self,
+        vectors: Vectors,
+        queries: Sequence[TermQuery],
+        /,
+        *,
+        limit: int,
+        columns: Sequence[str],
+        condition: str | None = None,
+        nearness: Nearness = AS_TUNED,
+        ordered: bool = False,
+    ) -> tuple[list[pa.Table], list[pa.Table]]:
+        """``nearest`` of each vector and ``matching`` of each query, side by side.
+
+        The nearest rows are in no order unless they shall be ``ordered``: who scores them by their vectors spares LanceDB that.
+        """
+        asked = self._comparable(vectors)
+        if len(asked) and self.codec is not None and not nearness.exact:
+            with self._lock:
+                self._coded = self._coded or CodedRows(self, self.codec)
+            near = self._coded.nearest(asked, limit=limit, columns=columns, condition=condition)
+            return near, run(self._matching(queries, limit, columns, condition))
+        effort = self._effort(limit, condition, nearness) if len(asked) else None
+
+        async def both() -> tuple[list[pa.Table], list[pa.Table]]:
+            return await asyncio.gather(
+                self._nearest(asked, limit, columns, condition, effort, ordered),
+                self._matching(queries, limit, columns, condition),
+            )
+
+        return run(both())
+
+    def _comparable(self, vectors: Vectors) -> Vectors:
         queries = np.ascontiguousarray(vectors, np.float32)
         dim = self.header.card.dim
         if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all() or not queries.any(axis=1).all():
@@ -106,60 +152,97 @@ class Snapshot:
                 f"Query vectors of shape {queries.shape} cannot be compared with stored vectors of length {dim}: "
                 "each must have that length, be finite, and not be all zeros."
             )
-        if not len(queries):
-            return []
-        if self.codec is not None and not nearness.exact:
-            with self._lock:
-                self._coded = self._coded or CodedRows(self, self.codec)
-            return self._coded.nearest(queries, limit=limit, columns=columns, condition=condition)
-        exact = nearness.exact or not self.indexed or self._few(condition)
-        found = self._ask(queries, limit, columns, condition, nearness, exact)
-        if not exact:
+        return queries
+
+    def _effort(self, limit: int, condition: str | None, nearness: Nearness) -> tuple[int, int] | None:
+        """How many partitions of the index to read and how far to refine; None where every row is to be compared.
+
+        With a filter as many rows that meet it are compared as there are rows without one, and never fewer than twice those wanted.
+        """
+        if nearness.exact or not self.indexed:
+            return None
+        rows = matches = self._rows
+        if condition is not None:
+            with told(self.path, "counting what a filter lets through"):
+                matches = int(self.table.count_rows(condition))
+            if matches <= _FEW:
+                return None
+        tuning = self.tuning or guess(rows)
+        refine = nearness.refine or tuning.refine
+        wanted = max(tuning.nprobes * rows, 2 * limit * refine * tuning.partitions)
+        return nearness.nprobes or min(math.ceil(wanted / matches), tuning.partitions), refine
+
+    @cached_property
+    def _rows(self) -> int:
+        with told(self.path, "counting rows"):
+            return int(self.table.count_rows())
+
+    async def _nearest(
+        self,
+        queries: Vectors,
+        limit: int,
+        columns: Sequence[str],
+        condition: str | None,
+        effort: tuple[int, int] | None,
+        ordered: bool,
+    ) -> list[pa.Table]:
+        found = await self._compared(queries, limit, columns, condition, effort, ordered)
+        if effort is not None:
             short = [place for place, table in enumerate(found) if len(table) < limit]
-            for place, table in zip(short, self._ask(queries[short], limit, columns, condition, nearness, True), strict=True):
+            scanned = await self._compared(queries[short], limit, columns, condition, None, ordered)
+            for place, table in zip(short, scanned, strict=True):
                 found[place] = table
         return found
 
-    def _few(self, condition: str | None) -> bool:
-        """True when so few rows meet the condition that comparing each costs no more than asking the index."""
-        if condition is None:
-            return False
-        with told(self.path, "counting what a filter lets through"):
-            return bool(self.table.count_rows(condition) <= _FEW)
-
-    def _ask(
-        self, queries: Vectors, limit: int, columns: Sequence[str], condition: str | None, nearness: Nearness, exact: bool
+    async def _compared(
+        self,
+        queries: Vectors,
+        limit: int,
+        columns: Sequence[str],
+        condition: str | None,
+        effort: tuple[int, int] | None,
+        ordered: bool,
     ) -> list[pa.Table]:
         if not len(queries):
             return []
-        query = self.table.search(queries[0] if len(queries) == 1 else queries, vector_column_name=self.header.vector)
+        query = self._asked.query().nearest_to(queries[0] if len(queries) == 1 else queries).column(self.header.vector)
         query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
-        if exact:
+        if effort is None:
             query = query.bypass_vector_index() if self.indexed else query
         else:
-            tuning = self.tuning or guess(self.table.count_rows())
-            # Without an upper bound more partitions are read until there are enough rows.
-            query = query.minimum_nprobes(nearness.nprobes or tuning.nprobes).maximum_nprobes(0)
-            query = query.refine_factor(nearness.refine or tuning.refine)
+            nprobes, refine = effort
+            query = query.nprobes(nprobes)
+            # Refining no more rows than are wanted finds the same ones, in another order.
+            query = query.refine_factor(refine) if ordered or refine > 1 else query
         if condition:
-            query = query.where(condition, prefilter=True)
+            query = query.where(condition)
         with told(self.path, "searching by vector"):
-            found = query.to_arrow()
+            found = await query.to_arrow()
         if len(queries) == 1:
             return [found]
         owners = found.column("query_index").to_numpy()
         return [found.take(np.flatnonzero(owners == owner)) for owner in range(len(queries))]
 
-    def matching(self, query: TermQuery, /, *, limit: int, columns: Sequence[str], condition: str | None = None) -> pa.Table:
-        """The ``columns`` of up to ``limit`` rows that match ``query``, best first by LanceDB's BM25."""
+    async def _matching(
+        self, queries: Sequence[TermQuery], limit: int, columns: Sequence[str], condition: str | None
+    ) -> list[pa.Table]:
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(query: TermQuery) -> pa.Table:
+            async with turns:
+                return await self._matched(query, limit, columns, condition)
+
+        return list(await asyncio.gather(*map(one, queries)))
+
+    async def _matched(self, query: TermQuery, limit: int, columns: Sequence[str], condition: str | None) -> pa.Table:
         checked = text_query.needs_checking(query.condition)
         wanted = list(dict.fromkeys([*columns, "lex"])) if checked else list(columns)
         asked = limit
         while True:
-            search = self.table.search(text_query.compiled(query.condition, query.boosts), query_type="fts")
+            search = self._asked.query().nearest_to_text(text_query.compiled(query.condition, query.boosts))
             search = search.select([*wanted, "_score"]).limit(asked)
             with told(self.path, "searching by words"):
-                found = (search.where(condition, prefilter=True) if condition else search).to_arrow()
+                found = await (search.where(condition) if condition else search).to_arrow()
             if not checked:
                 return found
             kept = found.take(text_query.checked(query.condition, found.column("lex")))
@@ -174,8 +257,12 @@ class Snapshot:
 
     def rows(self, addresses: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """The ``columns`` of the rows at these addresses, each given once, in order."""
+
+        async def read() -> pa.Table:
+            return await self._asked.take_row_ids(list(addresses)).select([*columns, "_rowid"]).to_arrow()
+
         with told(self.path, "reading rows"):
-            found = self.table.take_row_ids(list(addresses)).select([*columns, "_rowid"]).to_arrow()
+            found = run(read())
         stored = found.column("_rowid").to_numpy()
         order = np.argsort(stored)
         return found.take(order[np.searchsorted(stored, np.asarray(addresses, np.uint64), sorter=order)])

@@ -63,7 +63,7 @@ def test_what_one_does_the_other_sees_at_once_and_nothing_stale_is_served(tmp_pa
     other = worker
     other("open", cache=str(tmp_path / "c.lance"), index=str(tmp_path / "kb"))
     served = changed = 0
-    for step in range(150):
+    for step in range(100):
         name = source.choice(sorted(now))
         prompt = f"What does the document called {name} say?"
         here, what = source.random() < 0.5, source.random()
@@ -96,8 +96,8 @@ def test_what_one_does_the_other_sees_at_once_and_nothing_stale_is_served(tmp_pa
             answer = cache.lookup(asked, scope=HERE).answer if here else other("lookup", prompt=asked)
             assert answer in (None, f"{name} {now[name]}"), step
             served += answer is not None
-    assert served > 15
-    assert changed > 15
+    assert served > 8
+    assert changed > 8
     cache.close()
     index.close()
 

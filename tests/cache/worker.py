@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ragkit import Document, Index, SemanticCache
-from ragkit.cache import Scope, Static
+from ragkit.cache import Scope, Static, vault
 from ragkit.testing.embedders import HashEmbedder
 
 HERE = Scope("acme", "m")
@@ -21,6 +21,8 @@ def say(what: Any) -> None:
 def main() -> None:
     index: Index | None = None
     cache: SemanticCache | None = None
+    # So that rows are moved into the table all the time, also while it is killed.
+    vault._WAITING = 16
     say("ready")
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
