@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,13 +102,8 @@ def test_sketches_put_like_passages_together() -> None:
     assert np.allclose(np.linalg.norm(windows, axis=1), 1, atol=1e-5)
 
 
-def test_a_hundred_candidates_take_milliseconds() -> None:
-    _, queries, gates, codes, _ = case(4, 100, 64, 128, 12)
-    counts = np.full(100, 64)
-    max_sim(queries, gates, codes, counts)
-    taken = []
-    for _ in range(9):
-        begun = time.process_time()
-        max_sim(queries, gates, codes, counts)
-        taken.append(time.process_time() - begun)
-    assert min(taken) < 0.02
+def test_a_passage_scores_the_same_to_the_last_bit_in_any_company() -> None:
+    _, queries, _, codes, counts = case(4, 70, 64, 128, 40)
+    together = token_maxima(queries, codes, counts)
+    for some in ([3], [69, 3, 12], list(range(40))):
+        assert (token_maxima(queries, codes[some], counts[some]) == together[some]).all()
