@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,8 +30,8 @@ class Blend:
     """How much MaxSim and the first stage count, and how much a candidate's likes do.
 
     ``late`` and ``first`` are weights of scores with mean 0 and deviation 1, each finite and at least 0, not both 0. ``neighbours`` in
-    [0, 1) is the part of a candidate's score that comes from the ``nearest`` candidates most like it, an answer seldom standing
-    alone. After Diaz, "Regularizing ad hoc retrieval scores" (2005). The defaults were chosen on the training side alone.
+    [0, 1) is the part of a candidate's score that comes from the ``nearest`` candidates of other documents most like it, an answer
+    seldom standing alone; the first candidate keeps its own. After Diaz, "Regularizing ad hoc retrieval scores" (2005). The defaults were chosen on the training side alone.
     """
 
     late: float = 1.0
@@ -61,32 +61,33 @@ def blend(
     *,
     first: Mapping[str, ArrayLike],
     sketches: NDArray[np.float32] | None = None,
+    documents: Sequence[str] | None = None,
     weights: Blend = DEFAULT_BLEND,
 ) -> Blended:
     """The final scores of one question's candidates, each source float ``(n,)`` and finite.
 
     ``late`` are MaxSim's scores, read as a distribution over the candidates ("softmax"), so that where they are all alike they move
     little and where a few stand out they decide. ``first`` holds what each arm added to the first stage's score. ``sketches``,
-    float ``(n, d)``, say which candidates are alike; without them everyone stands alone. Scales are drawn from these
-    candidates: the same ones in another order have the same scores.
+    float ``(n, d)``, say which candidates are alike; without them everyone stands alone. ``documents`` names the document each comes
+    from: chunks of one document are alike because they are neighbours, the first stage has counted that already, and they have no
+    vote for each other. Scales are drawn from these candidates: the same ones in another order have the same scores.
     """
     arms = {name: np.asarray(values, np.float64) for name, values in first.items()}
-    lengths = {len(np.asarray(late)), *(len(values) for values in arms.values())}
-    if (
-        len(lengths) != 1
-        or (sketches is not None and sketches.ndim != 2)
-        or (sketches is not None and len(sketches) not in lengths)
-    ):
+    lengths = {len(np.asarray(late)), *map(len, arms.values()), *(len(one) for one in (sketches, documents) if one is not None)}
+    if len(lengths) != 1 or (sketches is not None and sketches.ndim != 2):
         raise InvalidInputError(
             f"The sources of the scores have the lengths {sorted(lengths)}; every candidate needs all of them."
         )
     stood_out = fit_scale(late, "softmax")(late)
     parts = {"": weights.late * fit_scale(stood_out, "zscore")(stood_out)} | _standard(arms, weights.first)
     if sketches is not None and weights.neighbours and len(sketches) > 1:
-        places, votes = _votes(np.asarray(sketches, np.float64), weights.nearest)
+        places, votes = _votes(np.asarray(sketches, np.float64), documents, weights.nearest)
+        scores = np.sum(list(parts.values()), axis=0)
+        # The first is not pulled down to its likes: a question may have one answer.
+        votes[scores >= scores.max() - 1e-9] = 0.0
+        own = 1 - weights.neighbours * votes.sum(axis=1)
         parts = {
-            name: (1 - weights.neighbours) * part + weights.neighbours * np.einsum("nk,nk->n", votes, part[places])
-            for name, part in parts.items()
+            name: own * part + weights.neighbours * np.einsum("nk,nk->n", votes, part[places]) for name, part in parts.items()
         }
     return Blended(np.sum(list(parts.values()), axis=0), parts.pop(""), parts)
 
@@ -99,13 +100,16 @@ def _standard(arms: Mapping[str, Floats], weight: float) -> dict[str, Floats]:
     return {name: weight * (values - values.mean()) / total.std() for name, values in arms.items()}
 
 
-def _votes(sketches: Floats, nearest: int) -> tuple[NDArray[np.int64], Floats]:
-    """Each candidate's likes, ``(n, nearest)``, and what part of its vote each has."""
+def _votes(sketches: Floats, documents: Sequence[str] | None, nearest: int) -> tuple[NDArray[np.int64], Floats]:
+    """Each candidate's likes, ``(n, nearest)``, and what part of its vote each has; all 0 where every other is of its own document."""
     centred = sketches - sketches.mean(axis=0)
     centred /= np.maximum(np.sqrt(np.einsum("nd,nd->n", centred, centred)), 1e-12)[:, None]
     # Rounded, so that the order of the candidates cannot decide between equal likes.
     likeness = np.round(centred @ centred.T, 9)
     np.fill_diagonal(likeness, -np.inf)
+    if documents is not None:
+        _, numbers = np.unique(np.asarray(documents), return_inverse=True)
+        likeness[numbers[:, None] == numbers] = -np.inf
     places = np.argsort(-likeness, axis=1, kind="stable")[:, : min(nearest, len(sketches) - 1)]
     votes = np.exp(_STEEPNESS * np.take_along_axis(likeness, places, axis=1))
-    return places, votes / votes.sum(axis=1, keepdims=True)
+    return places, votes / np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)

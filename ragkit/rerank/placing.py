@@ -37,7 +37,8 @@ def place(
     if sketches is not None:
         rows = {name: row for row, name in enumerate(late)}
         sketches = sketches[[rows[hit.chunk.id] for hit in scored]]
-    mixed = blend(values, first=_arms(scored), sketches=sketches, weights=weights)
+    documents = [hit.chunk.doc_id for hit in scored]
+    mixed = blend(values, first=_arms(scored), sketches=sketches, documents=documents, weights=weights)
     shares = {RERANK: mixed.late} | mixed.first
     own_ranks = ranks(order(values))
     best = [

@@ -64,6 +64,33 @@ def test_likes_lift_each_other() -> None:
     assert near[0] > near[1] > near[2]
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 20))
+def test_chunks_of_one_document_have_no_vote_for_each_other(seed: int, n: int) -> None:
+    late, first, likes = case(seed, n)
+    apart = blend(late, first=first, weights=Blend(neighbours=0)).scores
+    assert np.allclose(blend(late, first=first, sketches=likes, documents=["one"] * n).scores, apart)
+    each = blend(late, first=first, sketches=likes, documents=[str(at) for at in range(n)]).scores
+    assert np.allclose(each, blend(late, first=first, sketches=likes).scores)
+    # A candidate's twin in its own document is no evidence; the same twin in another document is.
+    twins, scores, nothing = np.concatenate([likes, likes[:1]]), np.concatenate([np.zeros(n), [1.0]]), {"dense": np.zeros(n + 1)}
+    own, other = (
+        blend(scores, first=nothing, sketches=twins, documents=[name, *map(str, range(n))], weights=Blend(nearest=1)).scores[0]
+        for name in (str(n - 1), "other")
+    )
+    assert own <= other
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 20), st.floats(0, 0.9))
+def test_the_first_is_not_pulled_down_to_its_likes(seed: int, n: int, share: float) -> None:
+    late, first, likes = case(seed, n)
+    apart = blend(late, first=first, weights=Blend(neighbours=0)).scores
+    found = blend(late, first=first, sketches=likes, weights=Blend(neighbours=share)).scores
+    assert found[apart.argmax()] == pytest.approx(apart.max())
+    assert found.max() <= apart.max() + 1e-9
+
+
 def test_no_candidates_and_one() -> None:
     assert blend([], first={"dense": []}, sketches=np.zeros((0, 4), np.float32)).scores.shape == (0,)
     assert blend([0.7], first={"dense": [0.2]}, sketches=np.zeros((1, 4), np.float32)).scores.tolist() == [0.0]
@@ -83,3 +110,5 @@ def test_sources_of_different_lengths_are_told() -> None:
         blend([1.0, 2.0], first={"dense": [1.0]})
     with pytest.raises(InvalidInputError):
         blend([1.0, 2.0], first={"dense": [1.0, 2.0]}, sketches=np.zeros((3, 4), np.float32))
+    with pytest.raises(InvalidInputError):
+        blend([1.0, 2.0], first={"dense": [1.0, 2.0]}, sketches=np.zeros((2, 4), np.float32), documents=["one"])
