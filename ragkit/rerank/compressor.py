@@ -14,10 +14,12 @@ from ragkit.rerank.states import normalise_layers, softplus, unit
 from ragkit.rerank.types import Code, CompressorCard, QueryCode
 from ragkit.rerank.untrained import untrained_parameters
 from ragkit.seams import TokenReader, TokenStates, Vectors
-from ragkit.types import ModelCard
+from ragkit.types import ModelCard, digest
 from ragkit.vec.maxsim import pack_signs
 
 WINDOW = 256
+#: How codes are made of the same parameters; another way makes other codes.
+_MERGING = "ward of tokens by the root of their gates"
 
 
 class TokenCompressor:
@@ -48,7 +50,7 @@ class TokenCompressor:
             vectors=vectors,
             bits=width,
             window=WINDOW,
-            weights=parameters.digest,
+            weights=digest(parameters.digest, _MERGING),
             nested=tuple(size for size in sizes if size < width),
         )
 
@@ -72,7 +74,8 @@ class TokenCompressor:
         """The code of one pass over a text; fewer tokens than vectors: each is its own. A pass without tokens: no vectors."""
         x = normalise_layers(states.states, len(self.layers))
         tokens = unit(x @ self._documents)
-        members = ward(tokens, self.card.vectors)
+        # Tokens that no question would count lie close to the origin and to each other, so they are merged before the telling ones.
+        members = ward(tokens * np.sqrt(self._gates(x, states.ids))[:, None], self.card.vectors)
         salience = softplus(x @ self.parameters.salience + 1.0)
         k = int(members.max(initial=-1)) + 1
         means = np.zeros((k, tokens.shape[1]), np.float32)
@@ -86,8 +89,11 @@ class TokenCompressor:
     def query(self, states: TokenStates) -> QueryCode:
         """A question's token vectors, unit rows, and their gates."""
         x = normalise_layers(states.states, len(self.layers))
-        gates = softplus(x @ self.parameters.gate + self._logits(states.ids))
-        return QueryCode(unit(x @ self._queries), gates, states.ids, states.starts, states.ends)
+        return QueryCode(unit(x @ self._queries), self._gates(x, states.ids), states.ids, states.starts, states.ends)
+
+    def _gates(self, x: Vectors, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        """How much each of these tokens counts, as it would in a question."""
+        return softplus(x @ self.parameters.gate + self._logits(ids))
 
     def _logits(self, ids: NDArray[np.int32]) -> Vectors:
         """A token beyond the table was never met, so it counts as the rarest does."""

@@ -58,6 +58,15 @@ def test_the_first_vectors_of_a_code_stand_for_more(compressor: TokenCompressor)
     assert sizes[:4].sum() >= sizes[4:].sum()
 
 
+def test_what_no_question_counts_is_merged_first(compressor: TokenCompressor) -> None:
+    logits = np.where(np.arange(500) < 250, -4.0, 3.0).astype(np.float32)
+    made = TokenCompressor(replace(compressor.parameters, gate=0 * compressor.parameters.gate, logits=logits), vectors=12)
+    one = states(20)._replace(ids=np.where(np.arange(20) % 2, 400, 100).astype(np.int32))
+    members = made.compress(one).members
+    assert len(set(members[1::2].tolist())) == 10
+    assert len(set(members[::2].tolist())) == 2
+
+
 def test_a_passage_finds_itself(compressor: TokenCompressor) -> None:
     passages = [states(40, seed=seed) for seed in range(6)]
     codes = np.stack([compressor.compress(one).vectors for one in passages])
