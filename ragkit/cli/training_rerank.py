@@ -60,8 +60,8 @@ def rerank(
     layers: Annotated[str, typer.Option("--layers", help="The layers to read, the most important first.")] = "6,3",
     bits: Annotated[int, typer.Option("--bits", min=8, help="Bits of a vector, a multiple of 8.")] = 128,
     steps: Annotated[
-        int, typer.Option("--steps", min=0, help="Steps of training; 0 with --force writes the untrained form.")
-    ] = 1000,
+        int, typer.Option("--steps", min=0, help="Steps of each of three runs; 0 with --force writes the untrained form.")
+    ] = 300,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same parameters on the same machine.")] = 0,
     licence: Annotated[str, typer.Option("--licence", help="Licences of what was learned from, for the card.")] = "",
     cache: Annotated[

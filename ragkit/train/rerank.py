@@ -19,7 +19,7 @@ from ragkit.rerank.untrained import assemble, gate_logits, principal_axes
 from ragkit.seams import TokenReader, TokenStates
 from ragkit.train.judge import Interval, by_documents, surely
 from ragkit.train.rerank_exam import Exam, make_exam
-from ragkit.train.rerank_fit import FitSettings, fit
+from ragkit.train.rerank_fit import FitSettings, average, fit
 from ragkit.train.rerank_lessons import Lesson, Rows, States
 from ragkit.train.rerank_rules import Material
 from ragkit.train.rerank_states import read_states
@@ -33,7 +33,7 @@ _JUDGED = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RerankReport:
-    """What training found. ``parameters`` are the trained ones where ``won``, else the untrained ones.
+    """What training found. ``parameters`` are the trained ones where ``won``, else the untrained ones; ``steps`` are those of all runs.
 
     ``gains`` holds for each material the difference in nDCG@10 of trained and untrained parameters on test documents, both
     together with the arms; ``over_arms`` that of the parameters and the arms alone. ``seconds`` is the processor's time.
@@ -81,7 +81,8 @@ def train_reranker(
     """Train on ``materials``, each with how often it is drawn; token states are read once and kept in ``folder``.
 
     A tenth of each material's documents steers the training, another tenth judges it, the rest is learned from. The start is
-    untrained: principal axes and token frequencies of the materials. Everything random comes from ``settings.seed``. Raises
+    untrained: principal axes and token frequencies of the materials, from which ``settings.runs`` runs set out that differ in what they
+    draw; the result is their mean. Everything random comes from ``settings.seed``. Raises
     InvalidInputError where a material has fewer than three documents, or no question within one window.
     """
     chosen = settings or FitSettings()
@@ -119,7 +120,10 @@ def train_reranker(
     def judge(parameters: Parameters) -> float:
         return float(np.mean([exam.gains(parameters, vectors=chosen.vectors).mean() for exam in watched]))
 
-    trained, steps = fit(start, lessons, chosen, judge=judge, say=say)
+    fitted = [
+        fit(start, lessons, replace(chosen, seed=chosen.seed + 1000 * run), judge=judge, say=say) for run in range(chosen.runs)
+    ]
+    trained, steps = average([parameters for parameters, _ in fitted]), sum(at for _, at in fitted)
     before = [exam.gains(start, vectors=chosen.vectors) for exam in judged]
     after = [exam.gains(trained, vectors=chosen.vectors) for exam in judged]
     won = steps > 0 and bool(surely(np.concatenate(after), np.concatenate(before)))

@@ -25,6 +25,8 @@ _HEADING = re.compile(
 #: A sentence of fewer words is seldom about anything; a longer one is no question.
 _WORDS = range(6, 41)
 _CROP = range(3, 13)
+#: So many functions are asked for by name.
+_NAMED = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,11 +66,12 @@ def by_rule(name: str, documents: Iterable[Document], chunker: Chunker, *, seed:
     return _material(name, passages, doc, asked)
 
 
-def functions(name: str, files: Iterable[Path], *, root: Path, most: int = 1500) -> Material:
-    """Python functions and classes without their docstrings; what the docstring says first is the question.
+def functions(name: str, files: Iterable[Path], *, root: Path, most: int = 1500, seed: int = 0) -> Material:
+    """Python functions without their docstrings; what the docstring says first is a question, and another one names the function.
 
     ``most`` is the longest function kept, in characters. A file is a document. Files that are no Python of this version are passed over.
     """
+    rng = np.random.default_rng(seed)
     passages: list[str] = []
     doc: list[int] = []
     asked: list[tuple[str, int]] = []
@@ -81,6 +84,7 @@ def functions(name: str, files: Iterable[Path], *, root: Path, most: int = 1500)
         except (OSError, ValueError, SyntaxError):
             continue
         lines = source.splitlines(keepends=True)
+        owners = {member: node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for member in node.body}
         for node in ast.walk(tree):
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or node.end_lineno is None:
                 continue
@@ -89,9 +93,34 @@ def functions(name: str, files: Iterable[Path], *, root: Path, most: int = 1500)
                 continue
             if len(_WORD.findall(said)) >= 3:
                 asked.append((said, len(passages)))
+            if not node.name.startswith("__") and rng.random() < _NAMED:
+                asked.append((_by_name(node, owners.get(node, ""), rng), len(passages)))
             passages.append(text)
             doc.append(number)
     return _material(name, passages, doc, asked)
+
+
+def _by_name(node: ast.FunctionDef | ast.AsyncFunctionDef, owner: str, rng: np.random.Generator) -> str:
+    """A question that names a function, its class, or a name that stands in it, as people ask about code they have met."""
+    kind = "method" if owner else "function"
+    inner = sorted({one.id for one in ast.walk(node) if isinstance(one, ast.Name)} - {"self", "cls", node.name})
+    used = inner[int(rng.integers(len(inner)))] if inner else kind
+    forms = [
+        f"What does the {node.name} {kind} do?",
+        f"What is {node.name} for?",
+        f"How does {node.name} work?",
+        f"What does {node.name} return?",
+        f"When is {node.name} called, and with what?",
+        f"How is {used} used in {node.name}?",
+        f"What happens to {used} in the {kind} {node.name}?",
+    ]
+    if owner:
+        forms += [
+            f"What does the {node.name} method of {owner} do?",
+            f"How does {owner} {node.name.replace('_', ' ').strip()}?",
+            f"{owner}.{node.name}",
+        ]
+    return forms[int(rng.integers(len(forms)))]
 
 
 def _material(name: str, passages: list[str], doc: list[int], asked: list[tuple[str, int]]) -> Material:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 from ragkit.chunk import RecursiveChunker
 from ragkit.errors import InvalidInputError, LoadError
 from ragkit.rerank import TokenCompressor
+from ragkit.rerank.untrained import untrained_parameters
 from ragkit.testing.embedders import HashReader
 from ragkit.train import Label
 from ragkit.train.rerank import RerankReport, train_reranker
-from ragkit.train.rerank_fit import FitSettings
+from ragkit.train.rerank_fit import FitSettings, average
 from ragkit.train.rerank_lessons import bm25_of
 from ragkit.train.rerank_materials import labelled, on_documents, taught
 from ragkit.train.rerank_rules import Material, by_rule, functions
@@ -22,7 +25,7 @@ from ragkit.train.rerank_states import read_states
 from ragkit.types import Document
 
 WORDS = ["river", "stone", "bridge", "cloud", "harbour", "lantern", "meadow", "copper", "violin", "engine", "garden", "market"]
-SETTINGS = FitSettings(steps=12, every=6, questions=16, groups=3, per_group=6, vectors=6)
+SETTINGS = FitSettings(steps=12, runs=2, every=6, questions=16, groups=3, per_group=6, vectors=6)
 
 
 def material(seed: int = 0, documents: int = 12) -> Material:
@@ -101,7 +104,7 @@ def test_nothing_held_out_is_learned_from(tmp_path: Path) -> None:
 
 def test_a_card_is_written_beside_the_parameters(report: RerankReport, tmp_path: Path) -> None:
     report.save(tmp_path / "mine.safetensors")
-    assert TokenCompressor(str(tmp_path / "mine.safetensors"), vectors=6).card.weights == report.parameters.digest
+    assert TokenCompressor(str(tmp_path / "mine.safetensors"), vectors=6).parameters.digest == report.parameters.digest
     card = (tmp_path / "mine.md").read_text(encoding="utf-8")
     assert report.parameters.digest in card
     assert "not told" in card
@@ -144,10 +147,36 @@ def test_docstrings_ask_for_their_functions(tmp_path: Path) -> None:
     )
     (tmp_path / "b.py").write_text("this is no python (")
     made = functions("code", tmp_path.glob("*.py"), root=tmp_path)
-    assert made.questions == ["Double a number that is given."]
+    said = made.questions.index("Double a number that is given.")
+    assert made.gold[said] == 0
+    named = [(text, row) for text, row in zip(made.questions, made.gold.tolist(), strict=True) if text != made.questions[said]]
+    assert all("fg"[row] in re.findall(r"\w+", text) for text, row in named)
+    assert len(made.questions) == len(set(made.questions))
     assert "Double" not in made.passages[0]
     assert "return 2 * x" in made.passages[0]
     assert len(made.passages) == 2
+
+
+def test_functions_are_asked_for_by_name(tmp_path: Path) -> None:
+    methods = "".join(
+        f"    def turn_{one}(self, value):\n        {one} = value * 2\n" + "        return value + 1\n" * 3 for one in WORDS
+    )
+    (tmp_path / "a.py").write_text(f"class Wheel:\n{methods}")
+    made = functions("code", [tmp_path / "a.py"], root=tmp_path)
+    assert len(made.passages) == 12
+    assert 4 <= len(made.questions) < 12
+    for text, row in zip(made.questions, made.gold.tolist(), strict=True):
+        assert f"turn_{WORDS[row]}" in text or f"turn {WORDS[row]}" in text
+    assert functions("code", [tmp_path / "a.py"], root=tmp_path).questions == made.questions
+
+
+def test_the_mean_of_runs_lies_between_them() -> None:
+    one = untrained_parameters(HashReader(dim=16, window=20), ["a b c d", "c d e"], layers=(1,), bits=8)
+    other = replace(one, documents=-one.documents, logits=one.logits + 1)
+    assert np.allclose(average([one, one]).documents, one.documents)
+    mean = average([one, other])
+    assert np.allclose(mean.documents, 0)
+    assert np.allclose(mean.logits, one.logits + 0.5, atol=2e-3)
 
 
 def test_labels_on_documents_find_their_chunk() -> None:
