@@ -25,6 +25,7 @@ B = 0.75
 _EPSILON = 0.25  # rank-bm25's default: a term of more than half the documents weighs a quarter of the average term
 
 Scores = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +64,16 @@ def bm25_scores(
     that the average weight is not positive rank-bm25 would rank a match below no match, and there such terms get a
     small positive weight instead. ``k1`` >= 0, ``b`` in [0, 1]; raises InvalidInputError otherwise.
     """
-    _check(k1, b)
-    if not docs_tokens:
-        return np.zeros(0)
-    scores: Scores = _Candidates(query_tokens, docs_tokens, stats, k1=k1, b=b).get_scores(query_tokens)
-    return scores
+    wanted = set(query_tokens)
+    return _scores(query_tokens, [_counted(tokens, wanted) for tokens in docs_tokens], list(map(len, docs_tokens)), stats, k1, b)
+
+
+def bm25_counted(
+    query_tokens: Sequence[str], counts: Counts, lengths: Counts, stats: TermStats, *, k1: float = K1, b: float = B
+) -> Scores:
+    """``bm25_scores`` of rows whose tokens are counted: ``counts`` ``(n, len(query_tokens))``, and in all ``lengths`` ``(n,)``."""
+    frequencies = [dict(zip(query_tokens, row, strict=True)) for row in counts.tolist()]
+    return _scores(query_tokens, frequencies, lengths.tolist(), stats, k1, b)
 
 
 def bm25_ceiling(query_tokens: Sequence[str], stats: TermStats, *, k1: float = K1) -> float:
@@ -98,19 +104,37 @@ class ExactBm25:
         return bm25_scores(query_tokens, self._docs, self.stats, k1=self._k1, b=self._b)
 
 
+def _scores(
+    query: Sequence[str], frequencies: list[dict[str, int]], lengths: list[int], stats: TermStats, k1: float, b: float
+) -> Scores:
+    _check(k1, b)
+    if not frequencies:
+        return np.zeros(0)
+    scores: Scores = _Candidates(query, frequencies, lengths, stats, k1=k1, b=b).get_scores(query)
+    return scores
+
+
 class _Candidates(BM25Okapi):  # type: ignore[misc]  # rank-bm25 carries no types
     """rank-bm25's formula over a few documents with the statistics of the corpus they come from."""
 
-    def __init__(self, query: Sequence[str], docs: Sequence[Sequence[str]], stats: TermStats, *, k1: float, b: float) -> None:
+    def __init__(
+        self,
+        query: Sequence[str],
+        frequencies: list[dict[str, int]],
+        lengths: list[int],
+        stats: TermStats,
+        *,
+        k1: float,
+        b: float,
+    ) -> None:
         # The parent's constructor would count statistics over these documents, so its fields are set instead.
-        wanted = set(query)
         # With k1 = 0, or an empty document at b = 1, the formula would divide 0 by 0 for terms a document lacks.
         self.k1, self.b, self.epsilon = max(k1, 1e-12), b, _EPSILON
-        self.corpus_size = len(docs)
-        self.doc_freqs = [_counted(tokens, wanted) for tokens in docs]
-        self.doc_len = [max(len(tokens), 1) for tokens in docs]
+        self.corpus_size = len(frequencies)
+        self.doc_freqs = frequencies
+        self.doc_len = [max(length, 1) for length in lengths]
         self.avgdl = stats.mean_length or 1.0
-        self.idf = {term: _idf(stats, stats.df[term]) for term in wanted if term in stats.df}
+        self.idf = {term: _idf(stats, stats.df[term]) for term in set(query) if term in stats.df}
 
 
 def boosts(tokens: Sequence[str], stats: TermStats) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragkit.retrieve.adaptive import Adaptive
-from ragkit.retrieve.arms import Arms, BatchArms, Candidate
+from ragkit.retrieve.arms import Arms, Ask, Pool
 from ragkit.retrieve.assemble import Context, Order, Passage, assemble
 from ragkit.retrieve.expand import Stretch, expand_hits
 from ragkit.retrieve.fit import FusionReport, Judged, fit_fusion, fusion_from_json
@@ -21,8 +21,7 @@ __all__ = [
     "DEFAULT_FUSION",
     "Adaptive",
     "Arms",
-    "BatchArms",
-    "Candidate",
+    "Ask",
     "Candidates",
     "Context",
     "Convex",
@@ -35,6 +34,7 @@ __all__ = [
     "Order",
     "Passage",
     "Phrasings",
+    "Pool",
     "Precision",
     "Rewriter",
     "Rrf",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,55 @@ Vector = NDArray[np.float32]
 Where = Mapping[str, Any]
 
 
-class Candidate(Protocol):
-    """A stored row as far as scoring needs it, whichever arm found it."""
+class Ask(NamedTuple):
+    """One question to the arms: what is None is not asked."""
+
+    vector: Vector | None
+    query: TermQuery | None
+
+
+class Pool(Protocol):
+    """The rows that the arms found for one question, each once, as far as scoring needs them: arrays of n, in any order.
+
+    Nothing but ``keys`` is read of an empty one.
+    """
 
     @property
-    def key(self) -> Hashable:
-        """Tells this row from every other of the same search."""
+    def keys(self) -> Sequence[Hashable]:
+        """Each tells its row from every other of the same search."""
         ...
 
     @property
-    def place(self) -> tuple[str, int]:
-        """Document id and start of the chunk; read in hybrid searches only."""
+    def near(self) -> NDArray[np.bool_]:
+        """Which rows the dense arm found."""
         ...
 
     @property
-    def vector(self) -> Vector:
-        """float32 ``(dim,)``; read in dense and hybrid searches only."""
+    def matched(self) -> NDArray[np.bool_]:
+        """Which rows the BM25 arm found."""
         ...
 
     @property
-    def lex(self) -> Sequence[str]:
-        """The chunk's tokens under the analyzer of the query's tokens; read in BM25 and hybrid searches only."""
+    def vectors(self) -> NDArray[np.float32]:
+        """float32 ``(n, dim)``; read where the question has a vector."""
+        ...
+
+    @property
+    def documents(self) -> NDArray[np.int64]:
+        """Numbers of the rows' documents, in the order of their ids; read in hybrid searches only."""
+        ...
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where the chunks start in their documents; read in hybrid searches only."""
+        ...
+
+    def counts(self, tokens: Sequence[str], /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How often each row has each of ``tokens``, ``(n, len(tokens))``, and how many tokens it has, ``(n,)``."""
+        ...
+
+    def lex(self, place: int, /) -> Sequence[str]:
+        """The tokens of one row under the analyzer of the query's; read for questions that exclude words."""
         ...
 
 
@@ -57,37 +85,19 @@ class Found(Protocol):
 
 
 class Arms(Protocol):
-    """The two ways into a store, for one search. Both apply ``where`` before they cut at ``limit``."""
+    """The two ways into a store, for one search."""
 
-    def nearest(self, vector: Vector, /, *, limit: int, where: Where | None = None) -> Sequence[Candidate]:
-        """Up to ``limit`` rows nearest to ``vector`` by cosine; fewer only when there are no more."""
+    def pools(self, asks: Sequence[Ask], /, *, limit: int, where: Where | None = None) -> Sequence[Pool]:
+        """For each question up to ``limit`` rows nearest to its vector by cosine, and up to ``limit`` that match its query, the best.
+
+        ``where`` applies before the cut; an arm gives fewer only when there are no more.
+        """
         ...
 
-    def matching(self, query: TermQuery, /, *, limit: int, where: Where | None = None) -> Sequence[Candidate]:
-        """Up to ``limit`` rows that match ``query``, best first; fewer only when there are no more."""
-        ...
-
-    def rows(self, candidates: Sequence[Any], /) -> Sequence[Found]:
-        """Everything about candidates that this store gave, in order."""
+    def rows(self, keys: Sequence[Any], /) -> Sequence[Found]:
+        """Everything about rows of this store's pools, in order."""
         ...
 
     def term_stats(self) -> TermStats:
         """BM25's statistics over all rows, whatever ``where`` says."""
-        ...
-
-
-@runtime_checkable
-class BatchArms(Protocol):
-    """A store that answers many queries together for less than one by one."""
-
-    def nearest_many(
-        self, vectors: NDArray[np.float32], /, *, limit: int, where: Where | None = None
-    ) -> Sequence[Sequence[Candidate]]:
-        """``nearest`` of each row of ``vectors`` ``(n, dim)``, in order."""
-        ...
-
-    def matching_many(
-        self, queries: Sequence[TermQuery], /, *, limit: int, where: Where | None = None
-    ) -> Sequence[Sequence[Candidate]]:
-        """``matching`` of each query, in order."""
         ...

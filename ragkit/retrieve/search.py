@@ -8,7 +8,7 @@ tier ranks after everything before it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import Bm25, bm25_ceiling, bm25_scores, boosts
-from ragkit.retrieve.arms import Arms, BatchArms, Candidate, Found, Vector, Where
+from ragkit.lexical import Bm25, bm25_ceiling, bm25_counted, boosts
+from ragkit.retrieve.arms import Arms, Ask, Found, Pool, Vector, Where
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Fusion, Scored, Shares
 from ragkit.text.term_query import TermQuery
 from ragkit.types import Chunk, Hit, Part
@@ -26,6 +26,8 @@ from ragkit.vec import order, ranks
 Mode = Literal["dense", "bm25", "hybrid"]
 DEFAULT_FETCH_K = 100
 DEFAULT_BM25 = Bm25()
+#: Questions whose candidates are in memory together.
+_BLOCK = 128
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +56,7 @@ def search(
     one-dimensional, not finite or zero.
     """
     _check(k, mode, fetch_k)
-    return _finish(arms, [_Search(arms, query_vector, query_tokens, mode, fusion, where, bm25).run(k, fetch_k)])[0]
+    return _finish(arms, [_Search(arms, query_vector, query_tokens, mode, fusion, bm25)], k, fetch_k, where)[0]
 
 
 def search_many(
@@ -71,7 +73,7 @@ def search_many(
 ) -> list[list[Hit]]:
     """``search`` for each query, with the same results; ``query_vectors`` is float32 ``(n, dim)``.
 
-    When the store is a ``BatchArms`` all queries share its scans for candidates. Raises what ``search`` raises.
+    Queries share their reads of the store. Raises what ``search`` raises.
     """
     _check(k, mode, fetch_k)
     vectors: Sequence[Vector | None] = [None] * len(queries_tokens) if query_vectors is None else list(query_vectors)
@@ -79,43 +81,24 @@ def search_many(
         raise InvalidInputError(
             f"There are {len(vectors)} query vectors and {len(queries_tokens)} token lists; give one each per query."
         )
-    runs = [
-        _Search(arms, vector, tokens, mode, fusion, where, bm25) for vector, tokens in zip(vectors, queries_tokens, strict=True)
-    ]
-    nearest: Sequence[Sequence[Candidate] | None] = [None] * len(runs)
-    matching = list(nearest)
-    if runs and isinstance(arms, BatchArms):
-        if mode != "bm25" and query_vectors is not None:
-            nearest = arms.nearest_many(query_vectors, limit=fetch_k, where=where)
-        asked = [place for place, run in enumerate(runs) if run.query is not None]
-        queries = [run.query for run in runs if run.query is not None]
-        for place, rows in zip(asked, arms.matching_many(queries, limit=fetch_k, where=where), strict=True):
-            matching[place] = rows
-    first = zip(nearest, matching, strict=True)
-    return _finish(arms, [run.run(k, fetch_k, *found) for run, found in zip(runs, first, strict=True)])
+    searches = [_Search(arms, vector, tokens, mode, fusion, bm25) for vector, tokens in zip(vectors, queries_tokens, strict=True)]
+    blocks = (searches[first : first + _BLOCK] for first in range(0, len(searches), _BLOCK))
+    return [hits for block in blocks for hits in _finish(arms, block, k, fetch_k, where)]
 
 
-#: A search under way: it yields candidates, is sent their rows, and returns its hits.
-_Steps = Generator[Sequence[Candidate], Sequence[Found], list[Hit]]
-
-
-def _finish(arms: Arms, searches: Sequence[_Steps]) -> list[list[Hit]]:
-    """Drive the searches to their ends side by side, reading the rows of all of them together."""
-    hits: list[list[Hit]] = [[] for _ in searches]
-    rows: dict[int, Sequence[Found]] = {}
-    waiting = list(range(len(searches)))
+def _finish(arms: Arms, searches: Sequence[_Search], k: int, fetch_k: int, where: Where | None) -> list[list[Hit]]:
+    """Take the searches through their tiers side by side, reading the rows of all of them together."""
+    waiting, limit = list(searches), fetch_k
     while waiting:
-        wanted: dict[int, Sequence[Candidate]] = {}
-        for place in waiting:
-            try:
-                wanted[place] = searches[place].send(rows[place]) if rows else next(searches[place])
-            except StopIteration as end:
-                hits[place] = end.value
-        known = {one.key: one for some in wanted.values() for one in some}
-        found = dict(zip(known, arms.rows(list(known.values())), strict=True))
-        rows = {place: [found[one.key] for one in some] for place, some in wanted.items()}
-        waiting = list(wanted)
-    return hits
+        pools = arms.pools([search.ask for search in waiting], limit=limit, where=where)
+        wanted = [search.choose(pool, limit, k) for search, pool in zip(waiting, pools, strict=True)]
+        keys = list(dict.fromkeys(key for some in wanted for key in some))
+        rows = dict(zip(keys, arms.rows(keys), strict=True))
+        for search, some in zip(waiting, wanted, strict=True):
+            search.rank([rows[key] for key in some], k)
+        waiting = [search for search in waiting if len(search.hits) < k and not search.tier.exhausted]
+        limit *= 2
+    return [search.hits for search in searches]
 
 
 class Candidates(NamedTuple):
@@ -141,15 +124,16 @@ def candidates(
     _check(1, "hybrid", fetch_k)
     found = []
     for vector, tokens in zip(query_vectors, queries_tokens, strict=True):
-        tier = _Search(arms, vector, tokens, "hybrid", DEFAULT_FUSION, where, bm25).first(fetch_k)
-        found.append(Candidates(arms.rows(tier.rows), tier.scored))
+        one = _Search(arms, vector, tokens, "hybrid", DEFAULT_FUSION, bm25)
+        tier = one.tier_of(arms.pools([one.ask], limit=fetch_k, where=where)[0], fetch_k)
+        found.append(Candidates(arms.rows(tier.keys), tier.scored))
     return found
 
 
 class _Tier(NamedTuple):
     """The candidates of one fetch: each row once, with exact scores and its rank in each arm (0: not returned by it)."""
 
-    rows: list[Candidate]
+    keys: list[Hashable]
     scored: Scored
     exhausted: bool
 
@@ -158,99 +142,65 @@ class _Search:
     """One query on its way through the tiers."""
 
     def __init__(
-        self,
-        arms: Arms,
-        vector: Vector | None,
-        tokens: Sequence[str] | TermQuery,
-        mode: Mode,
-        fusion: Fusion,
-        where: Where | None,
-        bm25: Bm25,
+        self, arms: Arms, vector: Vector | None, tokens: Sequence[str] | TermQuery, mode: Mode, fusion: Fusion, bm25: Bm25
     ) -> None:
-        self.arms, self.mode, self.fusion, self.where, self.bm25 = arms, mode, fusion, where, bm25
-        self.vector = None if mode == "bm25" else _checked(vector)
+        self.arms, self.mode, self.fusion, self.bm25 = arms, mode, fusion, bm25
         query = tokens if isinstance(tokens, TermQuery) else TermQuery.of(tokens)
-        self.query = None
+        asked = None
         if query.tokens and mode != "dense":
-            self.query = replace(query, boosts=boosts(query.tokens, arms.term_stats()))
+            asked = replace(query, boosts=boosts(query.tokens, arms.term_stats()))
+        self.ask = Ask(None if mode == "bm25" else _checked(vector), asked)
         # What a prefix or a misspelling may stand for is no list of words that one chunk could cover.
         self.plain = not isinstance(tokens, TermQuery)
+        self.hits: list[Hit] = []
+        self.tier: _Tier
+        self._seen: set[Hashable] = set()
+        self._formula: Callable[[Scored], Shares] | None = None
 
-    def run(
-        self,
-        k: int,
-        fetch_k: int,
-        nearest: Sequence[Candidate] | None = None,
-        matching: Sequence[Candidate] | None = None,
-    ) -> _Steps:
-        hits: list[Hit] = []
-        seen: set[Hashable] = set()
-        formula: Callable[[Scored], Shares] | None = None
-        limit = fetch_k
-        while True:
-            tier = self._fetch(limit, nearest, matching)
-            nearest = matching = None
-            formula = formula or self._formula(tier.scored)
-            shares = formula(tier.scored)
-            best = _best(tier, shares.dense + shares.bm25, seen, k - len(hits))
-            rows = (yield [tier.rows[place] for place in best]) if best else []
-            self._rank(tier, shares, dict(zip(best, rows, strict=True)), seen, hits, k)
-            if len(hits) >= k or tier.exhausted:
-                return hits
-            limit *= 2
+    def choose(self, pool: Pool, limit: int, k: int) -> list[Hashable]:
+        """Score the rows of the next tier; returns the keys of those that may become hits."""
+        self.tier = self.tier_of(pool, limit)
+        if self._formula is None:
+            self._formula = self.fusion.fit(self.tier.scored) if self.mode == "hybrid" else _alone
+        self._shares = self._formula(self.tier.scored)
+        self._best = _best(self.tier.keys, self._shares.dense + self._shares.bm25, self._seen, k - len(self.hits))
+        return [self.tier.keys[place] for place in self._best]
 
-    def first(self, fetch_k: int) -> _Tier:
-        return self._fetch(fetch_k, None, None)
-
-    def _fetch(self, limit: int, nearest: Sequence[Candidate] | None, matching: Sequence[Candidate] | None) -> _Tier:
-        dense: Sequence[Candidate] = []
-        if self.vector is not None:
-            dense = self.arms.nearest(self.vector, limit=limit, where=self.where) if nearest is None else nearest
-        sparse: Sequence[Candidate] = []
-        if self.query is not None:
-            sparse = self.arms.matching(self.query, limit=limit, where=self.where) if matching is None else matching
-        rows = list({row.key: row for row in (*dense, *sparse)}.values())
-        if self.query is not None and self.query.without:
-            rows = [row for row in rows if self.query.allows(row.lex)]
-        numbers: dict[str, int] = {}
+    def tier_of(self, pool: Pool, limit: int) -> _Tier:
+        """The exact scores of the rows that the arms found."""
+        vector, query = self.ask
+        if not pool.keys:
+            nothing, none = np.zeros(0), np.zeros(0, dtype=np.int64)
+            return _Tier([], Scored(nothing, none, nothing, none, none, self._ceiling()), exhausted=True)
+        places = np.arange(len(pool.keys))
+        if query is not None and query.without:
+            places = np.array([place for place in places.tolist() if query.allows(pool.lex(place))], dtype=np.int64)
+        documents = np.zeros(len(places), dtype=np.int64)
         if self.mode == "hybrid":
             # Fixed before any arithmetic, so that neither the arms' order nor their overlap can move a tie.
-            rows.sort(key=lambda row: row.place)
-            numbers = {doc_id: number for number, doc_id in enumerate(dict.fromkeys(row.place[0] for row in rows))}
-        document = np.array([numbers[row.place[0]] if numbers else 0 for row in rows], dtype=np.int64)
-        cosine, bm25 = self._cosines(rows), self._bm25(rows)
-        scored = Scored(cosine, _arm_ranks(rows, dense, cosine), bm25, _arm_ranks(rows, sparse, bm25), document, self._ceiling())
-        return _Tier(rows, scored, len(dense) < limit and len(sparse) < limit)
+            places = places[np.lexsort((pool.starts[places], pool.documents[places]))]
+            documents = pool.documents[places]
+        cosine = np.zeros(len(places)) if vector is None else _cosines(vector, pool.vectors[places])
+        bm25 = np.zeros(len(places)) if query is None else self._bm25(query, pool, places)
+        near, matched = pool.near[places], pool.matched[places]
+        scored = Scored(cosine, _arm_ranks(near, cosine), bm25, _arm_ranks(matched, bm25), documents, self._ceiling())
+        exhausted = int(pool.near.sum()) < limit and int(pool.matched.sum()) < limit
+        return _Tier([pool.keys[place] for place in places.tolist()], scored, exhausted)
 
-    def _cosines(self, rows: Sequence[Candidate]) -> Floats:
-        if self.vector is None or not rows:
-            return np.zeros(len(rows))
-        stored = np.stack([row.vector for row in rows]).astype(np.float64)
-        query = self.vector.astype(np.float64)
-        # einsum sums every row in the same order, and 12 digits hide what is left of rounding: equal vectors tie.
-        dots = np.einsum("ij,j->i", stored, query)
-        norms = np.sqrt(np.einsum("ij,ij->i", stored, stored)) * math.sqrt(float(query @ query))
-        cosines: Floats = np.clip(np.round(dots / np.where(norms > 0, norms, 1.0), 12), -1.0, 1.0)
-        return cosines
-
-    def _bm25(self, rows: Sequence[Candidate]) -> Floats:
-        if self.query is None or not rows:
-            return np.zeros(len(rows))
-        stats = self.arms.term_stats()
-        return bm25_scores(self.query.tokens, [row.lex for row in rows], stats, k1=self.bm25.k1, b=self.bm25.b)
+    def _bm25(self, query: TermQuery, pool: Pool, places: NDArray[np.int64]) -> Floats:
+        counts, lengths = pool.counts(query.tokens)
+        settings = {"k1": self.bm25.k1, "b": self.bm25.b}
+        return bm25_counted(query.tokens, counts[places], lengths[places], self.arms.term_stats(), **settings)
 
     def _ceiling(self) -> float:
-        if self.mode != "hybrid" or self.query is None or not self.plain:
+        if self.mode != "hybrid" or self.ask.query is None or not self.plain:
             return 0.0
-        return bm25_ceiling(self.query.tokens, self.arms.term_stats(), k1=self.bm25.k1)
+        return bm25_ceiling(self.ask.query.tokens, self.arms.term_stats(), k1=self.bm25.k1)
 
-    def _formula(self, first: Scored) -> Callable[[Scored], Shares]:
-        if self.mode == "hybrid":
-            return self.fusion.fit(first)
-        return lambda scored: Shares(scored.dense, scored.bm25)
-
-    def _rank(self, tier: _Tier, shares: Shares, rows: dict[int, Found], seen: set[Hashable], hits: list[Hit], k: int) -> None:
-        """Append ``rows``, up to ``k`` in all, each below everything of the tiers before."""
+    def rank(self, found: Sequence[Found], k: int) -> None:
+        """Append the rows that were chosen, up to ``k`` hits in all, each below everything of the tiers before."""
+        hits, shares, scored = self.hits, self._shares, self.tier.scored
+        rows = dict(zip(self._best, found, strict=True))
         scores = shares.dense + shares.bm25
         ceiling = math.nextafter(hits[-1].score, -math.inf) if hits else math.inf
         above = math.inf
@@ -258,7 +208,7 @@ class _Search:
             if len(hits) == k:
                 return
             row = rows[place]
-            seen.add(tier.rows[place].key)
+            self._seen.add(self.tier.keys[place])
             if scores[place] < above < math.inf:
                 # Equal scores promise an order by document id, so a lower one stays lower even under the ceiling.
                 ceiling = math.nextafter(ceiling, -math.inf)
@@ -269,15 +219,28 @@ class _Search:
             own = None if self.mode == "hybrid" else rank
             parts = {}
             if self.mode != "bm25":
-                parts["dense"] = _part(tier.scored.dense, tier.scored.dense_rank, shares.dense, place, own)
+                parts["dense"] = _part(scored.dense, scored.dense_rank, shares.dense, place, own)
             if self.mode != "dense":
-                parts["bm25"] = _part(tier.scored.bm25, tier.scored.bm25_rank, shares.bm25, place, own)
+                parts["bm25"] = _part(scored.bm25, scored.bm25_rank, shares.bm25, place, own)
             hits.append(Hit(chunk=row.chunk, score=ceiling, rank=rank, parts=parts, lines=row.lines, document=row.document))
 
 
-def _best(tier: _Tier, scores: Floats, seen: set[Hashable], wanted: int) -> list[int]:
+def _alone(scored: Scored) -> Shares:
+    return Shares(scored.dense, scored.bm25)
+
+
+def _cosines(vector: Vector, stored: NDArray[np.float32]) -> Floats:
+    rows, query = stored.astype(np.float64), vector.astype(np.float64)
+    # einsum sums every row in the same order, and 12 digits hide what is left of rounding: equal vectors tie.
+    dots = np.einsum("ij,j->i", rows, query)
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * math.sqrt(float(query @ query))
+    cosines: Floats = np.clip(np.round(dots / np.where(norms > 0, norms, 1.0), 12), -1.0, 1.0)
+    return cosines
+
+
+def _best(keys: Sequence[Hashable], scores: Floats, seen: set[Hashable], wanted: int) -> list[int]:
     """The places of the ``wanted`` best rows not seen before, and of all that tie with the last of them."""
-    fresh = [int(place) for place in order(scores) if tier.rows[place].key not in seen]
+    fresh = [place for place in order(scores).tolist() if keys[place] not in seen]
     return [place for place in fresh if scores[place] >= scores[fresh[wanted - 1]]] if len(fresh) > wanted else fresh
 
 
@@ -285,11 +248,10 @@ def _tie(chunk: Chunk) -> tuple[str, int, int, str]:
     return chunk.doc_id, chunk.start, chunk.end, chunk.id
 
 
-def _arm_ranks(rows: Sequence[Candidate], found: Sequence[Candidate], scores: Floats) -> NDArray[np.int64]:
+def _arm_ranks(found: NDArray[np.bool_], scores: Floats) -> NDArray[np.int64]:
     """Ranks by exact score of the rows an arm returned, counted from 1; 0 for the others."""
-    keys = {row.key for row in found}
-    members = np.flatnonzero([row.key in keys for row in rows])
-    result = np.zeros(len(rows), dtype=np.int64)
+    members = np.flatnonzero(found)
+    result = np.zeros(len(found), dtype=np.int64)
     result[members] = ranks(order(scores[members]))
     return result
 

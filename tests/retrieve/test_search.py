@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ragkit.errors import InvalidInputError
 from ragkit.lexical import bm25_scores, term_stats
-from ragkit.retrieve import DEFAULT_FUSION, Convex, Rrf, search, search_many
+from ragkit.retrieve import DEFAULT_FUSION, Ask, Convex, Rrf, search, search_many
 from ragkit.retrieve.fusion import Scored
 from ragkit.text.term_query import Every, OneOf, TermQuery
 from ragkit.types import Chunk, Span, TermStats
@@ -27,13 +27,28 @@ class Row:
     lex: list[str]
     document: str = ""
 
-    @property
-    def key(self) -> str:
-        return self.chunk.id
+
+class MemoryPool:
+    """Rows that both arms found, as columns."""
+
+    def __init__(self, near: Sequence[Row], matched: Sequence[Row]) -> None:
+        self.rows = list({row.chunk.id: row for row in (*near, *matched)}.values())
+        self.keys = [row.chunk.id for row in self.rows]
+        self.near = np.isin(self.keys, [row.chunk.id for row in near])
+        self.matched = np.isin(self.keys, [row.chunk.id for row in matched])
+        self.starts = np.array([row.chunk.start for row in self.rows], dtype=np.int64)
+        self.documents = np.unique([row.chunk.doc_id for row in self.rows], return_inverse=True)[1]
 
     @property
-    def place(self) -> tuple[str, int]:
-        return self.chunk.doc_id, self.chunk.start
+    def vectors(self) -> np.ndarray:
+        return np.array([row.vector for row in self.rows], dtype=np.float32).reshape(len(self.rows), -1)
+
+    def counts(self, tokens: Sequence[str], /) -> tuple[np.ndarray, np.ndarray]:
+        counts = [[row.lex.count(token) for token in tokens] for row in self.rows]
+        return np.array(counts, np.int64).reshape(-1, len(tokens)), np.array([len(row.lex) for row in self.rows], np.int64)
+
+    def lex(self, place: int, /) -> list[str]:
+        return self.rows[place].lex
 
 
 def row(doc_id: str, vector: Sequence[float], lex: str, *, start: int = 0) -> Row:
@@ -47,43 +62,41 @@ class MemoryArms:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.all = list(rows)
-        self.read = 0
+        self.read = self.scans = 0
         self.stats = term_stats([row.lex for row in rows])
         self.limits: list[int] = []
 
     def _allowed(self, where: Mapping[str, Any] | None) -> list[Row]:
         return [row for row in self.all if where is None or row.chunk.doc_id in where["ids"]]
 
-    def nearest(self, vector: np.ndarray, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+    def nearest(self, vector: np.ndarray, /, *, limit: int, where: Mapping[str, Any] | None) -> list[Row]:
         self.limits.append(limit)
         return sorted(self._allowed(where), key=lambda row: (-float(row.vector @ vector), row.chunk.id))[:limit]
 
-    def matching(self, query: TermQuery, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+    def matching(self, query: TermQuery, /, *, limit: int, where: Mapping[str, Any] | None) -> list[Row]:
         self.limits.append(limit)
         rows = [row for row in self._allowed(where) if query.condition.matches(row.lex)]
         scores = bm25_scores(query.tokens, [row.lex for row in rows], self.stats)
         ordered = sorted(range(len(rows)), key=lambda place: (-scores[place], rows[place].chunk.id))
         return [rows[place] for place in ordered][:limit]
 
-    def rows(self, candidates: Sequence[Row], /) -> Sequence[Row]:
-        self.read += len(candidates)
-        return candidates
+    def pools(self, asks: Sequence[Ask], /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[MemoryPool]:
+        self.scans += 1
+        return [
+            MemoryPool(
+                [] if one.vector is None else self.nearest(one.vector, limit=limit, where=where),
+                [] if one.query is None else self.matching(one.query, limit=limit, where=where),
+            )
+            for one in asks
+        ]
+
+    def rows(self, keys: Sequence[str], /) -> list[Row]:
+        self.read += len(keys)
+        known = {row.chunk.id: row for row in self.all}
+        return [known[key] for key in keys]
 
     def term_stats(self) -> TermStats:
         return self.stats
-
-
-class BatchedArms(MemoryArms):
-    scans = 0
-
-    def nearest_many(self, vectors: np.ndarray, /, *, limit: int, where: Mapping[str, Any] | None = None) -> list[list[Row]]:
-        self.scans += 1
-        return [self.nearest(vector, limit=limit, where=where) for vector in vectors]
-
-    def matching_many(
-        self, queries: Sequence[TermQuery], /, *, limit: int, where: Mapping[str, Any] | None = None
-    ) -> list[list[Row]]:
-        return [self.matching(query, limit=limit, where=where) for query in queries]
 
 
 # Few directions and few words, so that ties and exact repeats are common.
@@ -165,18 +178,18 @@ def test_filters_apply_before_the_cut(rows, vector, tokens, mode, ids):
 def test_many_questions_at_once_are_answered_as_one_by_one(rows, questions, mode, k):
     vectors = np.asarray([vector for vector, _ in questions], np.float32).reshape(-1, 2)
     tokens = [some for _, some in questions]
-    for arms in (MemoryArms(rows), BatchedArms(rows)):
-        many = search_many(arms, query_vectors=vectors, queries_tokens=tokens, k=k, mode=mode, fetch_k=3)
-        assert many == [ask(arms, vector, some, k=k, mode=mode, fetch_k=3) for vector, some in questions]
+    arms = MemoryArms(rows)
+    many = search_many(arms, query_vectors=vectors, queries_tokens=tokens, k=k, mode=mode, fetch_k=3)
+    assert many == [ask(arms, vector, some, k=k, mode=mode, fetch_k=3) for vector, some in questions]
 
 
 def test_many_questions_share_one_scan_and_bm25_needs_no_vectors():
-    arms = BatchedArms([row("a", (1, 0), "cat"), row("b", (0, 1), "dog")])
+    arms = MemoryArms([row("a", (1, 0), "cat"), row("b", (0, 1), "dog")])
     search_many(arms, query_vectors=np.eye(2, dtype=np.float32), queries_tokens=[["cat"], ["dog"]], k=1)
     assert arms.scans == 1
     found = search_many(arms, query_vectors=None, queries_tokens=[["cat"], ["dog"]], k=1, mode="bm25")
     assert [hits[0].chunk.doc_id for hits in found] == ["a", "b"]
-    assert arms.scans == 1
+    assert arms.scans == 2
 
 
 def test_arms_fetch_fetch_k_whatever_k_is_and_twice_as_many_only_when_needed():
