@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragkit.chunk import Late, Pipeline, Situate
-from ragkit.errors import CapabilityError
+from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Chunker, Embedder
 from ragkit.types import ModelCard
 
@@ -23,8 +23,17 @@ def bound(chunker: Chunker, embedder: Embedder) -> Chunker:
 
 
 def check_readable(chunker: Chunker, card: ModelCard) -> None:
-    """Raise CapabilityError for chunks whose own tokens must be pooled out of a larger text, where the model cannot."""
+    """Raise CapabilityError for chunks whose own tokens must be pooled out of a larger text, where the model cannot.
+
+    And InvalidInputError for passes longer than the model's window.
+    """
     steps = chunker.steps if isinstance(chunker, Pipeline) else ()
+    for step in steps:
+        if isinstance(step, Late) and 0 < card.window < step.window:
+            raise InvalidInputError(
+                f"Late(window={step.window}) asks for passes longer than the window of {card.name!r}, {card.window} tokens. Use window <= "
+                f"{card.window}, or an embedder with a larger window= where the model's position table allows it."
+            )
     late = any(isinstance(step, Late) and step.blend > 0 for step in steps)
     situated = any(isinstance(step, Situate) and step.use != "bm25" and step.blend > 0 and step.max_tokens > 0 for step in steps)
     if card.pooling in _ONE_TOKEN and (late or situated):

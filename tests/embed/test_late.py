@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ragkit.chunk import FixedChunker, Late, SentenceChunker, Situate
 from ragkit.embed import TransformerEmbedder
+from ragkit.embed.forward import Encoder
 from ragkit.embed.inputs import Passes, Reading, batch_readings, embed_keys
 from ragkit.embed.passes import first_tokens, owners_of
 from ragkit.embed.tokens import TokenPlanner
@@ -268,6 +269,44 @@ def test_planning_a_very_long_document_is_linear(tiny: TransformerEmbedder) -> N
     assert pooled == set(range(len(readings)))
     tokens = sum(len(pool) for job in jobs for _, pool in job.pools if pool is not None)
     assert tokens >= len(tiny.tokenizer.backend.encode(text, add_special_tokens=False).ids)
+
+
+def test_situated_chunks_of_a_long_document_do_not_each_read_all_of_it(tiny: TransformerEmbedder) -> None:
+    """A context stands in every pass, so such chunks share none: a window of the whole document would cost its square."""
+    text = "the cat sat on a mat . " * 20_000
+    document = Document(text, metadata={"title": "rain"})
+    situated = FixedChunker(4_000, tokenizer="words") | Situate(before=0, max_tokens=5) | Late(overlap=4)
+    chunks = situated(document)
+    assert all(chunk.context == "rain" for chunk in chunks)
+    assert all(chunk.window.start <= chunk.start < chunk.end <= chunk.window.end for chunk in chunks)
+    assert max(window.end - window.start for window in (chunk.window for chunk in chunks)) < len(text) / 3
+    assert all(chunk.window == (0, 9_200) for chunk in situated(Document(text[:9_200], metadata={"title": "rain"})))
+
+
+def test_no_pass_is_larger_than_the_budget_however_long_the_document(tiny: TransformerEmbedder, monkeypatch: Any) -> None:
+    """What is kept of a document between its passes is one row per chunk: states never outlive their batch."""
+    sizes: list[int] = []
+    kept: list[tuple[int, ...]] = []
+    hidden, pools = Encoder._hidden, Encoder.pools
+
+    def spied(self: Encoder, inputs: Sequence[Any], asked: Any) -> Any:
+        found = hidden(self, inputs, asked)
+        sizes.append(found[0].shape[0] * found[0].shape[1])
+        return found
+
+    def made(self: Encoder, n: int) -> Any:
+        empty = pools(self, n)
+        kept.append(empty.values.shape)
+        return empty
+
+    monkeypatch.setattr(Encoder, "_hidden", spied)
+    monkeypatch.setattr(Encoder, "pools", made)
+    document = Document("the cat sat on a mat . " * 400)
+    chunks = (FixedChunker(12, tokenizer=tiny.tokenizer) | Late(overlap=4))(document)
+    TransformerEmbedder(tiny.name, batch_tokens=96).embed_chunks(document, chunks)
+    assert max(sizes) <= 96
+    assert len(sizes) > 20
+    assert kept == [(len(chunks), 32)]
 
 
 def test_chunks_of_one_document_share_their_window(tiny: TransformerEmbedder) -> None:

@@ -42,6 +42,14 @@ def test_late_chunking(tmp_path: Path) -> None:
     assert "[madrid] Its population is about 3.3 million." in late
 
 
+def test_landmarks(tmp_path: Path) -> None:
+    printed = run("landmarks.py", cwd=tmp_path)
+    run_of_sentences, _, langchain = printed.partition("LangChain: ")
+    assert "Change the seal in spring" in run_of_sentences
+    assert "The pump stands in the shed" not in printed
+    assert langchain.strip() in run_of_sentences
+
+
 def test_situated_context(tmp_path: Path) -> None:
     printed = run("situated_context.py", cwd=tmp_path)
     assert printed.startswith("3 calls, about ")

@@ -10,7 +10,7 @@ import pytest
 
 from ragkit import Document, Index
 from ragkit.chunk import FixedChunker, Late, RecursiveChunker, SentenceChunker, Situate
-from ragkit.errors import CapabilityError
+from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.testing.embedders import HashEmbedder
 
 PETS = Document("They purr at night. They eat fish. They sleep all day.", id="cats", metadata={"title": "Felines"})
@@ -139,3 +139,7 @@ def test_what_a_model_cannot_read_is_refused_when_the_index_is_opened(
     Index(tmp_path / "kb", embedder=embedder).close()
     with pytest.raises(CapabilityError, match=f"^{type(step).__name__} needs"):
         Index(tmp_path / "kb", chunker=chunker)
+    with pytest.raises(
+        InvalidInputError, match=r"^Late\(window=9000\) asks for passes longer than the window of 'hash', 512 tokens"
+    ):
+        Index(tmp_path / "kb", chunker=RecursiveChunker(100) | Late(window=9000))
