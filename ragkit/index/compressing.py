@@ -72,13 +72,16 @@ def reading_of(card: ModelCard) -> dict[str, str]:
 def stored_passages(table: CodeTable, card: CompressorCard, chunk_ids: Sequence[str]) -> Passages:
     """The codes of those chunks that have all their windows."""
     found = table.read(chunk_ids)
-    rows = {
-        chunk: (first, last)
-        for chunk, (first, last) in _spans(found.chunk_ids).items()
-        if found.window[first:last].tolist() == list(range(last - first))
-        and (found.windows[first:last] == last - first).all()
-        and (found.counts[first:last] <= card.vectors).all()
-    }
+    spans = _spans(found.chunk_ids)
+    starts, ends = np.array([*spans.values()], np.int64).reshape(-1, 2).T
+    sizes = ends - starts
+    fine = (
+        (found.window == np.arange(len(found.window)) - np.repeat(starts, sizes))
+        & (found.windows == np.repeat(sizes, sizes))
+        & (found.counts <= card.vectors)
+    )
+    whole = np.logical_and.reduceat(fine, starts) if len(starts) else fine
+    rows = {chunk: span for (chunk, span), good in zip(spans.items(), whole.tolist(), strict=True) if good}
     return Passages(unpacked(found.codes, card), found.counts.astype(np.int64), rows)
 
 

@@ -134,8 +134,11 @@ class CompressedReranker:
         vectors, bits = min(self._vectors or card.vectors, card.vectors), self._bits or card.bits
         return self._scorer(query, found.smaller(card, vectors=vectors, bits=bits), ids)
 
-    def rank(self, query: QueryCode, hits: Sequence[Hit], found: Passages) -> list[Hit]:
-        """All the hits, the first ``depth`` in their new order; one whose codes are not among those found keeps its place."""
+    def rank(self, query: QueryCode, hits: Sequence[Hit], found: Passages, *, weights: Blend | None = None) -> list[Hit]:
+        """All the hits, the first ``depth`` in their new order; one whose codes are not among those found keeps its place.
+
+        ``weights`` None takes the reranker's own.
+        """
         asked = list(hits)[: self.depth]
         ids = sorted({hit.chunk.id for hit in asked if hit.chunk.id in found})
         missing = sum(hit.chunk.id not in found for hit in asked)
@@ -148,4 +151,4 @@ class CompressedReranker:
             )
         late = dict(zip(ids, self.score(query, found, ids).tolist(), strict=True)) if ids else {}
         codes, counts, owners = found.only(ids)
-        return place(hits, late, self.weights, sketches=sketches(codes, counts, owners=owners))
+        return place(hits, late, weights or self.weights, sketches=sketches(codes, counts, owners=owners))

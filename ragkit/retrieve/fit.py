@@ -129,37 +129,70 @@ def fit_fusion(
     """
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise InvalidInputError(f"k is {k!r}; it must be a whole number, at least 1.")
-    if not 0 < held_out < 1:
-        raise InvalidInputError(f"held_out is {held_out!r}; it is the share of the groups that judge, above 0 and below 1.")
     if not choices:
         raise InvalidInputError("choices is empty; give at least one fusion to compare with the default.")
-    names, owner = np.unique([one.group or f"\0{place}" for place, one in enumerate(questions)], return_inverse=True)
-    if len(questions) < _LEAST or len(names) < 2:
-        raise InvalidInputError(
-            f"There are {len(questions)} judged questions in {len(names)} groups; a fusion is fitted to at least {_LEAST} in two groups."
-        )
     settings = [default, *(choice for choice in choices if choice != default)]
     values = np.array([[ndcg(one, setting, k=k) for one in questions] for setting in settings])
+    chosen = choose_apart(values, [one.group for one in questions], held_out=held_out, seed=seed)
+    best = settings[chosen.setting]
+    return FusionReport(
+        fusion=best if chosen.won else default,
+        best=best,
+        default=default,
+        won=chosen.won,
+        gain=chosen.gain,
+        ndcg=chosen.value,
+        before=chosen.before,
+        questions=len(questions),
+        held_out=chosen.held_out,
+        groups=chosen.groups,
+        k=k,
+        made_for=made_for,
+    )
+
+
+class Apart(NamedTuple):
+    """The setting that some questions chose, by its row, and what the ``held_out`` others say of it.
+
+    ``value`` and ``before`` are its mean there and the default's, ``gain`` the difference; it ``won`` when its interval lies above 0.
+    """
+
+    setting: int
+    won: bool
+    gain: Gain
+    value: float
+    before: float
+    held_out: int
+    groups: int
+
+
+def choose_apart(values: Floats, groups: Sequence[str], *, held_out: float = 0.5, seed: int = 0) -> Apart:
+    """Choose by some groups of questions, judge by the others: ``values`` are float ``(settings, questions)``, the default's first.
+
+    A question whose group is "" is a group of its own. Raises InvalidInputError for fewer than 20 questions or two groups, or
+    ``held_out`` out of range.
+    """
+    if not 0 < held_out < 1:
+        raise InvalidInputError(f"held_out is {held_out!r}; it is the share of the groups that judge, above 0 and below 1.")
+    names, owner = np.unique([one or f"\0{place}" for place, one in enumerate(groups)], return_inverse=True)
+    if len(groups) < _LEAST or len(names) < 2:
+        raise InvalidInputError(
+            f"There are {len(groups)} judged questions in {len(names)} groups; settings are fitted to at least {_LEAST} in two groups."
+        )
     judges = np.random.default_rng(seed).permutation(len(names))[owner] < max(
         1, min(len(names) - 1, round(held_out * len(names)))
     )
     chosen = _best(values[:, ~judges])
-    best, held = settings[chosen], values[:, judges]
+    held = values[:, judges]
     gain = _gain(held[chosen] - held[0], np.unique(owner[judges], return_inverse=True)[1])
-    won = gain.low > 0 and best != default
-    return FusionReport(
-        fusion=best if won else default,
-        best=best,
-        default=default,
-        won=won,
+    return Apart(
+        setting=chosen,
+        won=gain.low > 0 and chosen != 0,
         gain=gain,
-        ndcg=float(held[chosen].mean()),
+        value=float(held[chosen].mean()),
         before=float(held[0].mean()),
-        questions=len(questions),
         held_out=int(judges.sum()),
         groups=len(names),
-        k=k,
-        made_for=made_for,
     )
 
 

@@ -16,7 +16,7 @@ from ragkit.types import Hit, canonical_json, digest
 
 Floats = NDArray[np.float64]
 
-_FORMAT = 1
+_FORMAT = 2
 _RIDGE = 1.0  # keeps weights finite where evidence separates relevant from other hits without exception
 _STEPS = 50
 _LEAST = 50  # judged hits, of which at least _EACH of either kind
@@ -25,12 +25,13 @@ _Z95 = 1.959963984540054
 
 
 class Evidence(NamedTuple):
-    """What a hit shows of its relevance, comparable between questions: its cosine, log(1 + its BM25 score), and 1 where both arms
-    had it among their ten best."""
+    """What a hit shows of its relevance, comparable between questions: its cosine, log(1 + its BM25 score), 1 where both arms
+    had it among their ten best, and the reranker's own score, NaN where none scored it."""
 
     cosine: float
     words: float
     agreed: float
+    reranked: float = math.nan
 
 
 def evidence(hit: Hit) -> Evidence:
@@ -38,7 +39,10 @@ def evidence(hit: Hit) -> Evidence:
     dense, bm25 = hit.parts.get("dense"), hit.parts.get("bm25")
     agreed = all(part is not None and part.rank is not None and part.rank <= 10 for part in (dense, bm25))
     return Evidence(
-        dense.score if dense is not None else 0.0, math.log1p(max(0.0, bm25.score)) if bm25 is not None else 0.0, float(agreed)
+        dense.score if dense is not None else 0.0,
+        math.log1p(max(0.0, bm25.score)) if bm25 is not None else 0.0,
+        float(agreed),
+        hit.parts["rerank"].score if "rerank" in hit.parts else math.nan,
     )
 
 
@@ -58,13 +62,14 @@ class Precision:
 class Threshold:
     """Lets hits pass whose probability of relevance is at least ``least``, in [0, 1].
 
-    The probability is logistic in a hit's ``Evidence``: ``intercept`` plus the weights ``cosine``, ``words`` and ``agreed``. Unlike
+    The probability is logistic in a hit's ``Evidence``: ``intercept`` plus the weights ``cosine``, ``words``, ``agreed``, and
+    ``reranked`` times what the reranker's score is above ``typical``; for a hit that no reranker scored that share is 0. Unlike
     the score of hybrid search, which compares the candidates of one question, it means the same for every question: a question
     that nothing answers gets no hits.
 
     The values given here are no fit: a cosine of 0.5, or of 0.3 with words that BM25 scores about 6 and both arms agreeing, gives
     one half, on purpose for sentence embedders whose unrelated texts lie about 0.1; models differ, so fit your own with
-    ``fit_threshold``. ``aim`` is the precision a fitted one was chosen for and ``measured`` what held-out hits showed; None here.
+    ``fit_threshold``. They know no reranker, whose scores have a scale of their own: without a fit its score counts nothing. ``aim`` is the precision a fitted one was chosen for and ``measured`` what held-out hits showed; None here.
 
     Raises InvalidInputError for a probability out of range or weights that are not finite.
     """
@@ -74,6 +79,8 @@ class Threshold:
     cosine: float = 10.0
     words: float = 0.5
     agreed: float = 1.0
+    reranked: float = 0.0
+    typical: float = 0.0
     aim: float | None = None
     measured: Precision | None = None
 
@@ -81,14 +88,16 @@ class Threshold:
         for name, share in (("least", self.least), ("aim", self.aim)):
             if share is not None and not 0 <= share <= 1:
                 raise InvalidInputError(f"Threshold {name} is {share!r}; it is a probability, between 0 and 1.")
-        for name in ("intercept", "cosine", "words", "agreed"):
+        for name in ("intercept", "cosine", "words", "agreed", "reranked", "typical"):
             if not math.isfinite(getattr(self, name)):
                 raise InvalidInputError(f"Threshold {name} is {getattr(self, name)!r}; a weight must be a finite number.")
 
     def probability(self, hit: Hit) -> float:
         """How likely the hit is relevant, in [0, 1]."""
         shown = evidence(hit)
-        return _logistic(self.intercept + self.cosine * shown.cosine + self.words * shown.words + self.agreed * shown.agreed)
+        first = self.cosine * shown.cosine + self.words * shown.words + self.agreed * shown.agreed
+        late = 0.0 if math.isnan(shown.reranked) else self.reranked * (shown.reranked - self.typical)
+        return _logistic(self.intercept + first + late)
 
     def passing(self, hits: Sequence[Hit]) -> list[Hit]:
         """The hits that pass, in their order, with the ranks they had."""
@@ -120,7 +129,8 @@ def at_least(hits: Sequence[Hit], least: float | Threshold | None) -> list[Hit]:
     """The hits that score at least ``least``: a number in the unit of the search's mode, or a ``Threshold``; None: all.
 
     The units: a cosine in [-1, 1] for "dense", BM25 (0 and up, longer questions score higher) for "bm25", and for "hybrid" the
-    fusion's own, which is comparable within one question only: use a ``Threshold`` there. Order and ranks stay.
+    fusion's own, which is comparable within one question only: use a ``Threshold`` there, and with a reranker, whose blended score is
+    comparable within one question too. Order and ranks stay.
     """
     if least is None:
         return list(hits)
@@ -136,7 +146,8 @@ def fit_threshold(
 ) -> Threshold:
     """The lowest threshold whose passing hits are relevant with ``precision``, fitted to judged hits of several questions.
 
-    ``hits[i]`` are the hits of question i, ``relevant[i]`` says which are relevant. On half the questions the weights and ``least`` are
+    ``hits[i]`` are the hits of question i, ``relevant[i]`` says which are relevant. Hits of ``index.search(..., rerank=...)`` fit a
+    threshold for that reranker: its own score in ``hit.parts`` is evidence as well. On half the questions the weights and ``least`` are
     fitted; the other half measures what passes, in ``measured``: whether the aim is met says its interval, not the aim.
 
     Raises InvalidInputError for lists of different lengths, a precision out of range, fewer than 50 judged hits or 10 of either
@@ -146,7 +157,7 @@ def fit_threshold(
         raise InvalidInputError(f"precision is {precision!r}; it is the share of relevant hits to aim for, above 0 and below 1.")
     if len(hits) != len(relevant) or any(len(some) != len(those) for some, those in zip(hits, relevant, strict=True)):
         raise InvalidInputError("hits and relevant differ in length; give one judgement for each hit of each question.")
-    shown = [np.array([evidence(hit) for hit in some], np.float64).reshape(-1, 3) for some in hits]
+    shown = [np.array([evidence(hit) for hit in some], np.float64).reshape(-1, len(Evidence._fields)) for some in hits]
     turn = np.random.default_rng(seed).permutation(len(hits)) % 2
     halves = []
     for half in (0, 1):
@@ -158,7 +169,8 @@ def fit_threshold(
                 f"{_LEAST} in each, with {_EACH} of either kind. Judge more questions, or more hits of each."
             )
         halves.append((np.concatenate([shown[place] for place in chosen]), labels))
-    (seen, labels), (held, held_labels) = halves
+    typical = _mean(halves[0][0][:, -1])
+    (seen, labels), (held, held_labels) = ((_centred(some, typical), those) for some, those in halves)
     weights = _logit(seen, labels.astype(np.float64))
     least = _cut(_probabilities(weights, seen), labels, precision)
     passed = _probabilities(weights, held) >= least
@@ -167,10 +179,29 @@ def fit_threshold(
     measured = Precision(
         share=good / max(1, int(passed.sum())), low=low, high=high, passed=int(passed.sum()), kept=good / int(held_labels.sum())
     )
-    intercept, cosine, words, agreed = (float(weight) for weight in weights)
+    intercept, cosine, words, agreed, reranked = (float(weight) for weight in weights)
     return Threshold(
-        least=least, intercept=intercept, cosine=cosine, words=words, agreed=agreed, aim=precision, measured=measured
+        least=least,
+        intercept=intercept,
+        cosine=cosine,
+        words=words,
+        agreed=agreed,
+        reranked=reranked,
+        typical=typical,
+        aim=precision,
+        measured=measured,
     )
+
+
+def _mean(scores: Floats) -> float:
+    """Of those there are; 0 where there are none."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _centred(shown: Floats, typical: float) -> Floats:
+    """The evidence with the reranker's scores less ``typical``, and 0 where it gave none."""
+    return np.column_stack([shown[:, :-1], np.nan_to_num(shown[:, -1] - typical)])
 
 
 def wilson(good: int, n: int) -> tuple[float, float]:

@@ -14,8 +14,8 @@ from ragkit import Document, Index
 from ragkit.embed import CoalescingEmbedder
 from ragkit.embed.reader import token_reader
 from ragkit.errors import CapabilityError, InvalidInputError
-from ragkit.seams import Vectors
 from ragkit.rerank import CompressedReranker, TokenCompressor
+from ragkit.seams import Vectors
 from ragkit.testing.embedders import HashEmbedder, HashReader
 
 

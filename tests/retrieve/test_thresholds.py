@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,6 +63,43 @@ def test_a_fitted_threshold_states_what_held_out_hits_showed(precision):
     ]
     assert fitted.measured.low - 0.06 <= np.mean(passed) <= fitted.measured.high + 0.06
     assert threshold_from_json(fitted.to_json()) == fitted
+
+
+def reranked(n: int, *, seed: int = 0):
+    """Hits that only the reranker, on a scale of its own, tells apart."""
+    hits, relevant = judged(n, seed=seed)
+    rng = np.random.default_rng(seed)
+    made = []
+    for some, labels in zip(hits, relevant, strict=True):
+        scores = rng.normal(np.where(labels, 4.0, -3.0), 1.5)
+        parts = [{**hit(0.4, 3.0).parts, "rerank": Part(score=float(score), rank=1, share=0.1)} for score in scores]
+        made.append([replace(one, parts=shown) for one, shown in zip(some, parts, strict=True)])
+    return made, relevant
+
+
+def test_a_rerankers_score_is_evidence_once_it_was_fitted():
+    hits, relevant = reranked(200)
+    fitted = fit_threshold(hits, relevant, precision=0.9)
+    assert fitted.measured.kept > 0.9
+    fresh, labels = reranked(200, seed=1)
+    told = np.array([fitted.probability(one) for some in fresh for one in some])
+    truth = np.concatenate([np.asarray(some) for some in labels])
+    # Calibrated: of the hits given some probability, about so many are relevant.
+    for low, high in ((0.0, 0.2), (0.2, 0.8), (0.8, 1.0)):
+        some = (told >= low) & (told <= high)
+        assert abs(told[some].mean() - truth[some].mean()) < 0.1
+    assert threshold_from_json(fitted.to_json()) == fitted
+
+
+def test_without_a_fit_or_without_a_score_the_reranker_counts_nothing():
+    hits, relevant = reranked(200)
+    one = hits[0][0]
+    bare = replace(one, parts={name: part for name, part in one.parts.items() if name != "rerank"})
+    assert Threshold().probability(one) == Threshold().probability(bare)
+    fitted = fit_threshold(hits, relevant, precision=0.9)
+    typical = replace(one, parts={**one.parts, "rerank": Part(score=fitted.typical, rank=1, share=0.1)})
+    assert fitted.probability(bare) == pytest.approx(fitted.probability(typical))
+    assert fit_threshold(*judged(200)).reranked == 0.0
 
 
 def test_scores_in_the_unit_of_the_mode():
