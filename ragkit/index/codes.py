@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal, NamedTuple
 from ragkit.embed import CachedEmbedder, TransformerEmbedder, token_reader
 from ragkit.errors import InvalidInputError, LoadError, StoreError, StoreMismatchError
 from ragkit.index.compressing import CodeWriter, code_tables, open_codes, reader_for, reading_of, stored_passages
+from ragkit.index.late import LateInteraction
 from ragkit.index.moving import rebuilt
 from ragkit.index.queries import query_vectors, vectors_and_states
 from ragkit.progress import progress as progress_bar
@@ -215,13 +217,24 @@ class IndexCodes:
         return reranked
 
     def scores(self, reranker: CompressedReranker, query: str, *, ids: Sequence[str | None], texts: Sequence[str]) -> list[float]:
-        """The reranker's score of each passage: by stored codes where ``ids`` names a chunk, or a document of one chunk; else by its text."""
+        """The reranker's score of each passage: by stored codes where ``ids`` names a chunk, or a document of one chunk; else by its text.
+
+        A RuntimeWarning counts those that have neither.
+        """
         alone = CompressedReranker(reranker.compressor, reader=self._reader(reranker.compressor, reranker.given_reader))
         asked = alone.question(query)
         alias = self._chunk_names(ids, texts)
         names = [None if one is None else alias.get(one, one) for one in ids]
         stored = self.passages(reranker, [one for one in names if one is not None])
         foreign = {str(at): texts[at] for at, one in enumerate(names) if one is None or one not in stored}
+        blank = sum(not text.strip() for text in foreign.values())
+        if blank:
+            warnings.warn(
+                f"{blank} of {len(texts)} passages have neither text nor codes of {reranker.compressor.card.name!r}, and score lowest. "
+                "Give their text, or make codes with index.codes.fill().",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         known = dict(zip(stored.rows, reranker.score(asked, stored, list(stored.rows)).tolist(), strict=True))
         fresh = dict(zip(foreign, reranker.score(asked, alone.read(foreign), list(foreign)).tolist(), strict=True))
         return [fresh[str(at)] if str(at) in fresh else known[one or ""] for at, one in enumerate(names)]
@@ -252,6 +265,10 @@ class IndexCodes:
             self._opened.clear()
             fresh = open_codes(self._store, card)
             return empty(card) if fresh is None else stored_passages(fresh, card, chunk_ids)
+
+    def late_interaction(self, reranker: CompressedReranker | None = None, *, vectors: int = 32) -> LateInteraction:
+        """A search by every word of a question over these codes; call its ``fill`` after documents were added."""
+        return LateInteraction(self._of, self, reranker or CompressedReranker(), vectors)
 
 
 def _groups(doc_ids: Sequence[str]) -> Iterator[list[str]]:

@@ -53,7 +53,7 @@ class Trellis2(Quantizer):
         # Relative to the peak no square leaves float32.
         rows = vectors / np.where(peak > 0, peak, 1)[:, None]
         middle = np.sqrt(np.mean(rows * rows, axis=1))
-        states = _best_path(rows / np.where(middle > 0, middle, 1)[:, None])
+        states = _best_path(np.asarray(rows / np.where(middle > 0, middle, 1)[:, None], np.float32))
         dots = (rows * _values()[states]).sum(axis=1)
         return stack(_packed(states), unbiased(vectors, rows, dots, peak))
 
