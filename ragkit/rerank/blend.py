@@ -66,8 +66,8 @@ def blend(
 ) -> Blended:
     """The final scores of one question's candidates, each source float ``(n,)`` and finite.
 
-    ``late`` are MaxSim's scores, read as a distribution over the candidates ("softmax"), so that where they are all alike they move
-    little and where a few stand out they decide. ``first`` holds what each arm added to the first stage's score. ``sketches``,
+    ``late`` are MaxSim's scores, read as a distribution over the candidates ("softmax"), so that a few that stand out count for more
+    than many that differ a little. ``first`` holds what each arm added to the first stage's score. ``sketches``,
     float ``(n, d)``, say which candidates are alike; without them everyone stands alone. ``documents`` names the document each comes
     from: chunks of one document are alike because they are neighbours, the first stage has counted that already, and they have no
     vote for each other. Scales are drawn from these candidates: the same ones in another order have the same scores.
