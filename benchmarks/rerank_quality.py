@@ -1,4 +1,4 @@
-"""Quality of reranking with compressed passages: the first stage, untrained, trained, a 512-byte code, and uncompressed MaxSim.
+"""Quality of reranking with compressed passages: the first stage, untrained, trained, a 512-byte code, and MaxSim of all tokens.
 
     python benchmarks/rerank_quality.py --data COLLECTIONS [NAME ...] [--questions N] [--candidates N] [--json FILE]
 
@@ -34,7 +34,7 @@ from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.passages import Passages, compress, passages
 from ragkit.rerank.placing import place
 from ragkit.rerank.reranker import CompressedReranker
-from ragkit.rerank.states import normalise_layers, softplus, unit
+from ragkit.rerank.states import normalise_layers, unit
 from ragkit.seams import TokenStates
 from ragkit.vec.maxsim import sketches
 
@@ -72,23 +72,24 @@ def ndcg(hits: Sequence[Hit], gold: Gold, by_span: bool) -> float:
 
 
 class Uncompressed:
-    """MaxSim of every token's last layer, gated by rarity: 1.5 kB a token, for comparison."""
+    """MaxSim of every token as numbers: the last layer gated by rarity, 1.5 kB a token, or the projection of trained parameters."""
 
-    def __init__(self, gates: TokenCompressor) -> None:
-        self._gates, self._kept = gates, {}
+    def __init__(self, compressor: TokenCompressor, *, projected: bool) -> None:
+        self._compressor, self._projected, self._kept = compressor, projected, {}
 
     def rows(self, name: str, read: Sequence[TokenStates]) -> None:
-        self._kept[name] = np.concatenate([self._last(one) for one in read]).astype(np.float16)
+        self._kept[name] = np.concatenate([self._tokens(one) for one in read]).astype(np.float16)
 
     def scores(self, asked: TokenStates, names: Sequence[str]) -> dict[str, float]:
-        logits = self._gates.parameters.logits[np.minimum(asked.ids, len(self._gates.parameters.logits) - 1)]
-        gates, rows = softplus(logits), self._last(asked)
-        best = [(rows @ self._kept[name].T.astype(np.float32)).max(axis=1, initial=-1.0) @ gates / gates.sum() for name in names]
+        query = self._compressor.query(asked)
+        rows = query.vectors if self._projected else self._tokens(asked)
+        gates = query.gates / query.gates.sum()
+        best = [(rows @ self._kept[name].T.astype(np.float32)).max(axis=1, initial=-1.0) @ gates for name in names]
         return dict(zip(names, map(float, best), strict=True))
 
-    def _last(self, states: TokenStates) -> np.ndarray:
+    def _tokens(self, states: TokenStates) -> np.ndarray:
         normal = normalise_layers(states.states, 2)
-        return unit(normal[:, : normal.shape[1] // 2])
+        return unit(normal @ self._compressor.parameters.documents if self._projected else normal[:, : normal.shape[1] // 2])
 
 
 def measure(collection: Collection, embedder: TransformerEmbedder, most: int, depth: int) -> dict[str, dict[str, float]]:
@@ -129,17 +130,21 @@ def measure(collection: Collection, embedder: TransformerEmbedder, most: int, de
             hits |= {one.id: found for one, found in zip(some, answers, strict=True)}
     texts = {hit.chunk.id: hit.chunk.text for found in hits.values() for hit in found}
     codes: dict[str, Passages] = {}
-    full = Uncompressed(untrained)
+    full = {
+        "uncompressed": ("untrained", Uncompressed(untrained, projected=False)),
+        "trained, uncompressed": ("trained", Uncompressed(trained, projected=True)),
+    }
     names = list(texts)
     made: dict[str, list[Any]] = {"trained": [], "untrained": []}
     for first in range(0, len(names), 128):
         block = names[first : first + 128]
         for name, read in zip(block, embedder.read_texts([texts[name] for name in block], layers=trained.layers), strict=True):
-            full.rows(name, read)
+            for _, one in full.values():
+                one.rows(name, read)
             for kind, compressor in (("trained", trained), ("untrained", untrained)):
                 made[kind].append((name, compress(compressor, read)))
     codes = {kind: passages(TokenCompressor(kind).card, found) for kind, found in made.items()}
-    rows: dict[str, dict[str, float]] = {name: {} for name in ("first stage", *rerankers, "uncompressed")}
+    rows: dict[str, dict[str, float]] = {name: {} for name in ("first stage", *rerankers, *full)}
     for query in queries:
         found = hits[query.id]
         (asked,) = embedder.read_queries([query.text], layers=trained.layers)
@@ -149,9 +154,11 @@ def measure(collection: Collection, embedder: TransformerEmbedder, most: int, de
             ordered = reranker.rank(reranker.compressor.query(asked), found, held)
             rows[name][query.id] = ndcg(ordered, gold[query.id], by_span)
         ids = sorted({hit.chunk.id for hit in found})
-        likes = sketches(*codes["untrained"].only(ids)[:2], owners=codes["untrained"].only(ids)[2]) if ids else None
-        ordered = place(found, full.scores(asked, ids), rerankers["trained"].weights, sketches=likes)
-        rows["uncompressed"][query.id] = ndcg(ordered, gold[query.id], by_span)
+        for name, (kind, one) in full.items():
+            packed, counts, owners = codes[kind].only(ids)
+            likes = sketches(packed, counts, owners=owners)
+            ordered = place(found, one.scores(asked, ids), rerankers["trained"].weights, sketches=likes)
+            rows[name][query.id] = ndcg(ordered, gold[query.id], by_span)
     return rows
 
 
