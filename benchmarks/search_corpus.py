@@ -16,6 +16,8 @@ from ragkit.testing.embedders import HashEmbedder
 from ragkit.types import Chunk, Span, digest
 
 DIM, WORDS, VOCABULARY = 384, 60, 30_000
+#: The commonest words, as frequent as English stop words are: chunks have them, questions lose them.
+_COMMON = 100
 _CENTRES, _RANK, _BLOCK = 2000, 64, 10_000
 
 
@@ -50,15 +52,22 @@ def make(size: int, *, analyzer: Analyzer | None = None) -> Corpus:
     random = np.random.default_rng(0)
     analyzer = analyzer or Analyzer()
     words = random.zipf(1.2, (size, WORDS)) % VOCABULARY
-    texts = [" ".join(f"w{word}" for word in row) for row in words]
-    return Corpus(texts, [analyzer.tokens(text) for text in texts], _vectors(random, size))
+    texts = [" ".join(f"w{word}" for word in row) for row in words.tolist()]
+    # Blanks part the words, so a text's tokens are those of its words.
+    known = [analyzer.tokens(f"w{word}") for word in range(VOCABULARY)]
+    return Corpus(texts, [[token for word in row for token in known[word]] for row in words.tolist()], _vectors(random, size))
 
 
-def ask(corpus: Corpus, count: int, *, analyzer: Analyzer | None = None) -> Questions:
-    """Questions of six words each, a little off the vector of a chunk by chance, as far as chunks are from each other."""
+def ask(corpus: Corpus, count: int, *, analyzer: Analyzer | None = None, common: bool = False) -> Questions:
+    """Questions of six words each, a little off the vector of a chunk by chance, as far as chunks are from each other.
+
+    With ``common`` words they ask for those of every chunk too, as no question does that lost its stop words.
+    """
     random = np.random.default_rng(1)
     analyzer = analyzer or Analyzer()
-    texts = [f"w{100_000 + n} " + " ".join(f"w{word}" for word in random.zipf(1.2, 6) % VOCABULARY) for n in range(count)]
+    drawn = random.zipf(1.2, 60 * count) % VOCABULARY
+    drawn = drawn if common else drawn[drawn > _COMMON]
+    texts = [" ".join(f"w{word}" for word in (100_000 + n, *drawn[6 * n : 6 * n + 6])) for n in range(count)]
     near = corpus.vectors[random.integers(len(corpus.vectors), size=count)]
     vectors = _unit(near + 0.5 / np.sqrt(DIM) * random.standard_normal((count, DIM)).astype(np.float32))
     return Questions(texts, [analyzer.query_tokens(text) for text in texts], vectors)

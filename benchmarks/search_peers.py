@@ -9,7 +9,7 @@ import numpy as np
 from search_corpus import DIM, Corpus, Questions
 
 K, FETCH = 10, 100
-_GRAPH_UP_TO = 100_000
+_UP_TO = 100_000
 
 Ask = Callable[[int], Sequence[int]]
 
@@ -17,10 +17,12 @@ Ask = Callable[[int], Sequence[int]]
 def contenders(corpus: Corpus, questions: Questions) -> dict[str, Ask]:
     """Peers that are installed, by name: from a question's number to the places of the best chunks, best first."""
     found: dict[str, Ask] = {"dense, numpy in memory": lambda n: _best(corpus.vectors @ questions.vectors[n], K)}
+    if len(corpus.texts) > _UP_TO:
+        return found
     dense: Ask | None = None
     if find_spec("faiss"):
         dense = _faiss(corpus, questions, found)
-    if find_spec("usearch") and len(corpus.texts) <= _GRAPH_UP_TO:
+    if find_spec("usearch"):
         found["dense, usearch float16 graph"] = _usearch(corpus, questions)
     if find_spec("bm25s"):
         words = _bm25s(corpus, questions)
