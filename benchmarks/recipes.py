@@ -63,9 +63,7 @@ def needy(study: Study) -> list[bool]:
         held = [own for first, last, own in chunks[doc_id] if min(last, end) - max(first, start) > 0]
         return all(words & titles[doc_id] - own for own in held)
 
-    return [
-        all(lacking(set(analyzer.query_tokens(query.text)), span) for span in gold.spans[query.id]) for query in gold.queries
-    ]
+    return [all(lacking(set(analyzer.query_tokens(query.text)), span) for span in gold.spans[query.id]) for query in gold.queries]
 
 
 def measured(collection: Collection, study: Study, values: dict[str, dict[str, Sequence[float]]]) -> dict[str, Any]:
