@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +68,8 @@ def search(
         index = Index(db, create=False)
         reranker = CompressedReranker() if rerank else None
         if runs is None:
-            hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
+            with saying_warnings():
+                hits = index.search(query, k=k, mode=mode.value, where=condition, fetch_k=fetch_k, shape=shape, rerank=reranker)
         elif shape is not None or rerank:
             raise InvalidInputError(
                 "--runs chooses and expands hits by a rule of its own. Leave out --fold, --per-document, --mmr, --expand and --rerank."
@@ -88,6 +92,16 @@ def search(
         for hit in hits:
             _print_hit(out, hit, question)
         say(f"{len(hits)} hit{'s' * (len(hits) != 1)} in {db}." if hits else f"Nothing in {db} matches.")
+
+
+@contextmanager
+def saying_warnings() -> Iterator[None]:
+    """Print what a search warns of as lines for people, each once."""
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always", RuntimeWarning)
+        yield
+    for message in dict.fromkeys(str(one.message) for one in met if issubclass(one.category, RuntimeWarning)):
+        say(f"ragkit: {message}")
 
 
 def parse_where(text: str | None) -> dict[str, Any] | None:

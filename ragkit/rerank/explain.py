@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -63,31 +62,9 @@ class Explanation:
 
     def to_html(self) -> str:
         """A page that stands alone: the question, and the text with what it met, the darker the more it added to the score."""
-        heat = np.zeros(len(self.text))
-        notes: list[list[str]] = [[] for _ in self.text]
-        for match in self.matches:
-            for span in match.spans:
-                heat[span.start : span.end] += match.weight * max(match.likeness, 0.0)
-                for at in range(span.start, span.end):
-                    notes[at].append(match.token)
-        top = float(heat.max(initial=0.0)) or 1.0
-        body, at = [], 0
-        while at < len(self.text):
-            end = at + 1
-            while end < len(self.text) and heat[end] == heat[at] and notes[end] == notes[at]:
-                end += 1
-            part = escape(self.text[at:end])
-            if notes[at]:
-                tip = escape(", ".join(dict.fromkeys(notes[at])), quote=True)
-                part = f'<mark style="--heat:{heat[at] / top:.2f}" title="{tip}">{part}</mark>'
-            body.append(part)
-            at = end
-        asked = "".join(
-            f"<tr><td>{escape(match.token)}</td><td>{match.weight:.3f}</td><td>{match.likeness:+.3f}</td>"
-            f"<td>{escape(' … '.join(self.text[span.start : span.end] for span in match.spans))}</td></tr>"
-            for match in self.matches
-        )
-        return _PAGE.format(question=escape(self.question), score=f"{self.score:.4f}", text="".join(body), rows=asked)
+        from ragkit.rerank.explain_page import explain_page
+
+        return explain_page(self)
 
 
 def explain(reranker: CompressedReranker, query: str, passage: str | Hit) -> Explanation:
@@ -136,15 +113,3 @@ def _spans(starts: Any, ends: Any, members: Any) -> tuple[Span, ...]:
         else:
             spans.append(Span(start, end))
     return tuple(spans)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Why this passage</title><style>
-:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.6 }}
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-mark {{ background: color-mix(in srgb, #e8a200 calc(var(--heat) * 90% + 8%), transparent); color: inherit; border-radius: .2em }}
-.text {{ white-space: pre-wrap }}
-table {{ border-collapse: collapse; margin-top: 2rem; font-size: .9rem }} td, th {{ padding: .2rem .8rem .2rem 0; text-align: left }}
-</style></head><body><h1>{question}</h1><p>Score {score}</p><p class="text">{text}</p>
-<table><tr><th>Token</th><th>Weight</th><th>Likeness</th><th>Met</th></tr>{rows}</table></body></html>
-"""

@@ -16,7 +16,7 @@ from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.passages import Passages, compress, passages, require
 from ragkit.rerank.placing import place
 from ragkit.rerank.types import Compressor, QueryCode
-from ragkit.seams import TokenReader
+from ragkit.seams import TokenReader, Vectors
 from ragkit.types import Hit
 from ragkit.vec.maxsim import max_sim, sketches
 
@@ -44,7 +44,8 @@ class CompressedReranker:
     - ``weights``: how its score and the arms' own are blended.
     - ``depth``: so many of the best hits are reranked, the rest stays behind them as it is.
     - ``vectors``, ``bits``: read only the first so many vectors of a window and bits of a vector; ``bits`` is one of the card's.
-    - ``scorer``: another way to score passages, given (question, passages, their ids).
+    - ``scorer``: another way to score passages, given (question, passages, their ids): a small transformer, or a large compressor's own
+      model that reads both together. The bytes of a code are then its compressor's affair, so likes have no vote.
     - ``reader``: who reads questions, and texts where there are no codes; None takes the index's embedder, or
       ``TransformerEmbedder()`` where there is none. The model must be the one the compressor was made for.
 
@@ -150,5 +151,10 @@ class CompressedReranker:
                 stacklevel=2,
             )
         late = dict(zip(ids, self.score(query, found, ids).tolist(), strict=True)) if ids else {}
+        return place(hits, late, weights or self.weights, sketches=self._sketches(found, ids))
+
+    def _sketches(self, found: Passages, ids: Sequence[str]) -> Vectors | None:
+        if self._scorer is not bit_max_sim:
+            return None
         codes, counts, owners = found.only(ids)
-        return place(hits, late, weights or self.weights, sketches=sketches(codes, counts, owners=owners))
+        return sketches(codes, counts, owners=owners)

@@ -99,7 +99,12 @@ class QueryCode(NamedTuple):
 
 @runtime_checkable
 class Compressor(Protocol):
-    """Makes codes of windows at index time, and of questions at search time, from the states of single tokens."""
+    """Makes codes of windows at index time, and of questions at search time, from the states of single tokens.
+
+    A code is bytes: what ``card.bits`` of them for each vector mean is between the compressor and its scorer. The default scorer reads
+    signs; a compressor that keeps int8 or float16 (memory vectors of a large model, as PISCO, 2501.16075) says so many bits a vector
+    and comes with ``CompressedReranker(compressor, scorer=...)``, whose ``QueryCode.ids`` are the question's tokens for a joint model.
+    """
 
     @property
     def card(self) -> CompressorCard: ...

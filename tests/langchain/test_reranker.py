@@ -82,6 +82,15 @@ def test_documents_of_the_index_need_no_text(index: Index, compressor: TokenComp
     assert found[0].id == by_chunk[0].id
 
 
+def test_a_document_with_neither_text_nor_codes_is_kept_and_told(index: Index, compressor: TokenCompressor) -> None:
+    index.codes.drop()
+    given = [LangChainDocument(page_content="", id="d2"), *documents(TEXTS[:2])]
+    with pytest.warns(RuntimeWarning, match="1 of 3 passages have neither text nor codes"):
+        found = RagkitReranker(reranker=CompressedReranker(compressor), index=index).compress_documents(given, QUESTION)
+    assert found[-1].id == "d2"
+    assert len(found) == 3
+
+
 class Shortest(BaseDocumentCompressor):
     told: bool = True
 
