@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,8 +111,8 @@ class Encoder:
 
     def checked(self, vector: Vectors) -> Vectors:
         """The unit vector; EmbeddingError where it is not finite, zero or of another length."""
-        norm = float(np.linalg.norm(vector)) if vector.shape == (self.dim,) else 0.0
-        if not np.isfinite(norm) or norm == 0:
+        norm = math.sqrt(float(vector @ vector)) if vector.shape == (self.dim,) else 0.0
+        if not math.isfinite(norm) or norm == 0:
             raise EmbeddingError(
                 f"The embedder gave a vector of shape {vector.shape}; it must have the shape ({self.dim},), be finite and not zero."
             )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ragkit.cache.entry import Entry
-from ragkit.cache.partition import View
+from ragkit.cache.partition import View, above
 from ragkit.cache.prompts import normalised
 from ragkit.errors import InvalidInputError
 from ragkit.seams import Vectors
@@ -44,8 +42,7 @@ class Trust:
             return f"quota: the writer has {self.quota} entries already"
         if view is None or vector is None:
             return None
-        rows, entries = view
-        near = [entries[place] for place in np.flatnonzero(rows @ vector >= self.within).tolist()]
+        near = [view.entries[place] for place in above(view, vector, self.within)[0].tolist()]
         if sum(entry is not None and bool(entry.owner) for entry in near) >= self.crowd:
             return f"density: {self.crowd} unconfirmed entries lie around this prompt"
         return None

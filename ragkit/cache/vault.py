@@ -41,7 +41,7 @@ class Vault:
         self.log, self.hot, self.learning = log, hot, learning
         self._limits, self._clock = limits, clock
         self._lock = RLock()
-        self._reading = Lock()
+        self._reading, self._writing = Lock(), Lock()
         self._at = 0
         self._pending: deque[_Pending] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-writer")
@@ -137,11 +137,15 @@ class Vault:
         """Commit rows and take them into memory. With ``wait`` they are on disk on return, or the error is raised here."""
         done: Future[None] = Future()
         self._pending.append((list(rows), done))
-        try:
-            self._writer.submit(self._drain)
-        except RuntimeError:
-            # The interpreter is shutting down, or the cache was closed.
-            self._drain()
+        if not wait:
+            try:
+                self._writer.submit(self._drain)
+                return
+            except RuntimeError:
+                # The interpreter is shutting down, or the cache was closed.
+                pass
+        # Whoever comes first commits for all who wait: waking another thread takes longer than a commit.
+        self._drain()
         if wait:
             done.result()
 
@@ -156,6 +160,10 @@ class Vault:
         self.write([])
 
     def _drain(self) -> None:
+        with self._writing:
+            self._commit()
+
+    def _commit(self) -> None:
         taken: list[_Pending] = []
         while self._pending:
             taken.append(self._pending.popleft())
@@ -176,7 +184,16 @@ class Vault:
         self._waiting += len(rows) + len(counted)
         for _, done in taken:
             done.set_result(None)
+        self._catch_up()
         self._tend()
+
+    def _catch_up(self) -> None:
+        """Take note of our own commit here, so that no ``glance`` finds something to read."""
+        try:
+            self.sync()
+        except StoreError as error:
+            # Those who look will be told.
+            self.trouble = str(error)
 
     def count(self) -> None:
         """Write counts and judgements when many wait, without waiting for it."""

@@ -16,7 +16,7 @@ from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
 from ragkit.store import database
 from ragkit.store.failures import told
 from ragkit.store.journal import Journal
-from ragkit.store.log_rows import LogRow, fields, from_arrow, to_arrow
+from ragkit.store.log_rows import LogRow, fields, from_arrow, row_from, to_arrow
 from ragkit.store.patience import keep_trying
 from ragkit.types import ModelCard
 
@@ -103,15 +103,14 @@ class EntryLog:
         # Before reading: what comes meanwhile is read again rather than never.
         version = journal.version()
         found = journal.since(self._place)
-        rows = {row.row: row for row in found.rows}
         with self._lock:
+            rows = {values[0]: row_from(values) for values in found.rows if values[0] not in self._known}
             if found.missed or self._version < 0:
                 # In this order: rows leave the journal after they have come to the table.
-                rows |= {row.row: row for row in from_arrow(self._unknown())}
-            fresh = [row for row in rows.values() if row.row not in self._known]
-            self._known.update(row.row for row in fresh)
-            self._version, self._place = version, found.place
-        return fresh, anew
+                rows |= {row.row: row for row in from_arrow(self._unknown()) if row.row not in self._known}
+            self._known.update(rows)
+            self._version, self._place = version, max(self._place, found.place)
+        return list(rows.values()), anew
 
     def _begin_anew(self) -> None:
         with told(self.path, "opening", remedy=_REMEDY):
@@ -150,11 +149,15 @@ class EntryLog:
         with self._lock:
             self._known |= numbers
         try:
-            journal.append(rows)
+            place = journal.append(rows)
         except BaseException:
             with self._lock:
                 self._known -= numbers
             raise
+        with self._lock:
+            # Nobody came in between: these rows are all that is new, and need not be read.
+            if self._place == place - len(rows):
+                self._place = place
 
     # Keeping in shape
 
@@ -165,7 +168,7 @@ class EntryLog:
             yield alone
 
     def fold(self) -> int:
-        """Move the rows of the journal into the table; returns how many that were.
+        """Move the rows that the journal holds now into the table; returns how many that were.
 
         A kill in between leaves rows in both; they are not taken to the table twice.
         """
@@ -184,6 +187,8 @@ class EntryLog:
             journal.forget(place)
             journal.settle()
             count += len(found)
+            if len(found) < _BATCH:
+                return count
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Delete rows of the table by number, in this order, a few thousand in a commit; ``fold`` before."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ragkit.errors import StoreCorruptError
 from ragkit.sqlite import SqliteFile
-from ragkit.store.log_rows import COLUMNS, LogRow, row_from, values_of
+from ragkit.store.log_rows import COLUMNS, LogRow, values_of
 
 _NAMES = ", ".join(COLUMNS)
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS waiting (place INTEGER PRIMARY KEY AUTOINCREMENT, {_NAMES})"
@@ -22,9 +22,9 @@ _AT_ONCE = 64
 
 
 class Unread(NamedTuple):
-    """Rows behind a place, the place to go on from, and whether rows between the two are in the table only."""
+    """Rows behind a place as ``values_of`` gives them, the place to go on from, and whether rows between the two are in the table only."""
 
-    rows: list[LogRow]
+    rows: list[tuple[Any, ...]]
     place: int
     missed: bool
 
@@ -70,16 +70,17 @@ class Journal:
             newest = connection.execute("SELECT seq FROM sqlite_sequence").fetchone()
             found = connection.execute(f"SELECT {_NAMES} FROM waiting WHERE place > ? ORDER BY place", (place,)).fetchall()
         reached = newest[0] if newest else 0
-        return Unread(list(map(row_from, found)), reached, len(found) < reached - place)
+        return Unread(found, reached, len(found) < reached - place)
 
-    def append(self, rows: Sequence[LogRow]) -> None:
-        """Commit rows, all or none; on return they survive the end of this process."""
+    def append(self, rows: Sequence[LogRow]) -> int:
+        """Commit rows, all or none; on return they survive the end of this process. Returns the place of the last."""
         values = list(map(values_of, rows))
         with self._write_lock, self._writer.told("storing in the cache"):
             if not self.exists():
                 raise StoreCorruptError(f"The cache {self.path.parent} was removed while it was open. Open it again.")
             with self._writer.connection() as connection:
                 connection.executemany(_INSERT, values)
+                return int(connection.execute("SELECT seq FROM sqlite_sequence").fetchone()[0])
 
     def oldest(self, count: int) -> tuple[list[tuple[Any, ...]], int]:
         """The first ``count`` rows at most, as ``values_of`` gives them, and the place of the last."""

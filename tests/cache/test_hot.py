@@ -62,7 +62,7 @@ def state(hot: HotSet) -> dict[str, tuple]:
         one.id: (one.key, one.owner, one.wrong, one.group, one.model, one.slot >= 0, hot.exact(one.key, one.owner) is not None)
         for one in hot
     }
-    rows = sum(len(hot.view(scope)[1]) - hot._partitions[scope]._dead for scope in ("s0", "s1") if hot.view(scope))
+    rows = sum(len(hot.view(scope).entries) - hot._partitions[scope]._dead for scope in ("s0", "s1") if hot.view(scope))
     assert rows == sum(one.slot >= 0 for one in hot)
     assert hot.size == sum(one.size for one in hot)
     return found

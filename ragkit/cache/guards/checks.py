@@ -82,9 +82,13 @@ def negation(left: Reading, right: Reading) -> Difference:
     return None
 
 
+_DENYING = lists.NEGATORS | lists.LACKING
+_DENYING_ANYWHERE = _DENYING | lists.FOREIGN_NEGATORS
+
+
 @once
 def _denials(reading: Reading) -> list[str]:
-    denying = lists.NEGATORS | lists.LACKING | (frozenset() if reading.english else lists.FOREIGN_NEGATORS)
+    denying = _DENYING if reading.english else _DENYING_ANYWHERE
     found = [word.folded for word in reading.words if word.folded in denying]
     if _FREE_OF.search(reading.folded):
         found.append("free of")
@@ -93,21 +97,25 @@ def _denials(reading: Reading) -> list[str]:
     return found
 
 
+_PREFIXES = tuple(lists.NEGATIVE_PREFIXES)
+#: encrypt / decrypt, increase / decrease, import / export
+_TURNS = (("en", "de"), ("in", "de"), ("in", "ex"), ("im", "ex"), ("over", "under"), ("pre", "post"))
+_TURNED = tuple({end for _, end in _TURNS})
+
+
 def _denies(word: str, plain: str) -> bool:
-    root = stem(plain)
     if len(plain) < 3:
         return False
-    for prefix in lists.NEGATIVE_PREFIXES:
-        rest = word.removeprefix(prefix)
-        if rest != word and len(rest) >= 3 and (rest == plain or (len(prefix) > 1 and stem(rest) == root)):
-            return True
-    # encrypt / decrypt, increase / decrease, useful / useless
-    pairs = (("en", "de"), ("in", "de"), ("in", "ex"), ("im", "ex"), ("over", "under"), ("pre", "post"))
-    if any(
-        word.startswith(a) and plain.startswith(b) and stem(word[len(a) :]) == stem(plain[len(b) :]) and len(word) > 5
-        for a, b in pairs
-    ):
-        return True
+    if word.startswith(_PREFIXES):
+        for prefix in lists.NEGATIVE_PREFIXES:
+            rest = word.removeprefix(prefix)
+            if rest != word and len(rest) >= 3 and (rest == plain or (len(prefix) > 1 and stem(rest) == stem(plain))):
+                return True
+    if len(word) > 5 and plain.startswith(_TURNED):
+        for a, b in _TURNS:
+            if word.startswith(a) and plain.startswith(b) and stem(word[len(a) :]) == stem(plain[len(b) :]):
+                return True
+    # useful / useless
     return (
         word.endswith("less") and plain.startswith(word[:-4]) and plain.endswith(("ful", "ed", "y"))
     ) or word == plain + "less"
@@ -116,11 +124,18 @@ def _denies(word: str, plain: str) -> bool:
 def opposites(left: Reading, right: Reading) -> Difference:
     """No word on one side excludes a word on the other."""
     ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
-    for group in lists.OPPOSITES:
+    for place in sorted({place for word in ours & _OPPOSED.keys() for place in _OPPOSED[word]}):
+        group = lists.OPPOSITES[place]
         one, other = ours & group, theirs & group
         if one and other and not {meaning(word) for word in one} & {meaning(word) for word in other}:
             return ", ".join(sorted(one)), ", ".join(sorted(other))
     return None
+
+
+_OPPOSED: dict[str, list[int]] = {}
+for _place, _group in enumerate(lists.OPPOSITES):
+    for _word in _group:
+        _OPPOSED.setdefault(_word, []).append(_place)
 
 
 def tiers(left: Reading, right: Reading) -> Difference:
@@ -135,14 +150,19 @@ def tiers(left: Reading, right: Reading) -> Difference:
 @once
 def _tiers(reading: Reading) -> frozenset[str]:
     found = {stem(word) for word in reading.folded_words & lists.TIERS}
-    order = [word.folded for word in reading.words]
-    for place, word in enumerate(order):
-        beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
-        if word in lists.SHY_TIERS and beside & lists.TIER_NOUNS:
-            found.add(stem(word))
-    found |= {f"{match} class" for match in _CLASS.findall(reading.folded)}
-    found |= {f"level {match}" for match in _LEVEL.findall(reading.folded) if match in ("one", "two", "three")}
-    return frozenset(found | {f"{match}-time" for match in _FULL_TIME.findall(reading.folded)})
+    if reading.folded_words & lists.SHY_TIERS:
+        order = [word.folded for word in reading.words]
+        for place, word in enumerate(order):
+            beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
+            if word in lists.SHY_TIERS and beside & lists.TIER_NOUNS:
+                found.add(stem(word))
+    if "class" in reading.folded:
+        found |= {f"{match} class" for match in _CLASS.findall(reading.folded)}
+    if "level" in reading.folded or "tier" in reading.folded:
+        found |= {f"level {match}" for match in _LEVEL.findall(reading.folded) if match in ("one", "two", "three")}
+    if "time" in reading.folded:
+        found |= {f"{match}-time" for match in _FULL_TIME.findall(reading.folded)}
+    return frozenset(found)
 
 
 def principals(left: Reading, right: Reading) -> Difference:

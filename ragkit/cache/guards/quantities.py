@@ -124,6 +124,9 @@ _GLUED = regex.compile(
     r"(?<![\p{L}\p{N}_.])(\p{Nd}+(?:\.\p{Nd}+)?)(mm|cm|km|mg|kg|g|ml|l|kb|mb|gb|tb|ms|h|min|mph|kw|w|lbs?|oz|ft)(?![\p{L}\p{N}_])"
 )
 
+_TOKEN = regex.compile(r"\p{L}[\p{L}'/-]*|%|[^\s\p{L}]+")
+_SIGNS = frozenset("$€£¥₹")
+
 #: What must be spelt alike: addresses, paths, codes that mix letters with digits, quoted words, code.
 _EXACT = (
     regex.compile(r"https?://[^\s\"'<>]+|www\.[^\s\"'<>]+"),
@@ -136,6 +139,8 @@ _EXACT = (
     ),
     regex.compile(r"\"[^\"\n]{1,80}\"|(?<![\w])'[^'\n]{2,80}'(?!\w)"),
 )
+#: Nothing of the above is in a text without one of these.
+_ODD = regex.compile(r"[@/\\#_\"'-]|\.\S|\p{Ll}\p{Lu}")
 #: The same, of words that hold a letter and a number.
 _MIXED = (
     regex.compile(r"\b(?=[\p{L}\p{N}_]*\p{N})(?=[\p{L}\p{N}_]*\p{L})[\p{L}\p{N}_]+(?:[-_./:][\p{L}\p{N}]+)*\b"),
@@ -148,7 +153,8 @@ _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g
 def exact_pieces(reading: Reading) -> frozenset[str]:
     """Addresses, paths, codes, identifiers and quoted words, casefolded, without the marks around them."""
     found, text = set(), reading.text
-    for pattern in (*_EXACT, *_MIXED) if any(map(_mixed, text.split())) else _EXACT:
+    patterns = _EXACT if _ODD.search(text) else ()
+    for pattern in (*patterns, *_MIXED) if any(map(_mixed, text.split())) else patterns:
         for match in pattern.finditer(text):
             piece = match.group().strip(".,;:?!\"'").casefold()
             if piece and not _VERSION.match(piece) and piece not in ("e.g", "i.e", "a.m", "p.m", "u.s", "vs"):
@@ -168,7 +174,7 @@ def amounts(reading: Reading) -> frozenset[str]:
     for piece in exact_pieces(reading):
         text = text.replace(piece, " ")
     found = set()
-    words = regex.findall(r"\p{L}[\p{L}'/-]*|%|[^\s\p{L}]+", text)
+    words = _TOKEN.findall(text)
     position = 0
     while position < len(words):
         if words[position].isalpha() and words[position] not in _NUMBERS:
@@ -219,9 +225,8 @@ def _number_at(words: list[str], place: int) -> tuple[Fraction | None, int]:
 @once
 def money(reading: Reading) -> frozenset[str]:
     """Currencies named."""
-    signs = set(regex.findall(r"[$€£¥₹]", reading.text))
-    named = {_MONEY[word] for word in reading.folded_words | signs if _MONEY.get(word)}
-    return frozenset(named)
+    signs = _SIGNS.intersection(reading.text)
+    return frozenset(_MONEY[word] for word in (_MONEY.keys() & reading.folded_words) | signs)
 
 
 @once

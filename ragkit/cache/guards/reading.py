@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import regex
 import Stemmer
@@ -32,8 +32,7 @@ _T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word as written and casefolded, its stem, and whether it is capitalised where a sentence does not ask for it."""
 
     text: str
@@ -58,11 +57,13 @@ class Reading:
     folded_words: frozenset[str]
 
 
+@lru_cache(maxsize=8 * _KEPT)
 def stem(word: str) -> str:
     """The Snowball stem of a casefolded word, without a possessive ending."""
     return str(_stemmer.stemWord(word.removesuffix("'s").removesuffix("'")))
 
 
+@lru_cache(maxsize=8 * _KEPT)
 def meaning(word: str) -> str:
     """One stem for words that stand for each other in a question, else the word's own."""
     root = stem(word)
