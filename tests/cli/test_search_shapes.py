@@ -114,5 +114,5 @@ def test_sentences_found_together_are_one_hit(tmp_path: Path) -> None:
     with Index(kb) as index:
         runs = index.search_runs("red tulips", k=3, max_tokens=40, mode="bm25")
     assert [hit["chunk"]["text"] for hit in hits] == [run.chunk.text for run in runs]
-    context = found(kb, "red tulips", "-k", "1", "--runs", "40", "--context-tokens", "60")
+    context = found(kb, "red tulips", "-k", "1", "--runs", "40", "--context-tokens", "200")
     assert [passage["text"].strip() for passage in context["passages"]] == [runs[0].chunk.text.strip()]
