@@ -50,10 +50,9 @@ def token_maxima(queries: NDArray[np.float32], codes: Bytes, counts: NDArray[np.
             if padding.any():
                 np.copyto(dots, -np.inf, where=padding)
             best[block, token : token + rows] = dots.max(axis=2)
-    best = (2 * best - offset) * scale
-    empty = np.asarray(counts) == 0
-    best[empty] = -1.0
-    return best
+    likeness: NDArray[np.float32] = (2 * best - offset) * scale
+    likeness[np.asarray(counts) == 0] = -1.0
+    return likeness
 
 
 def max_sim(

@@ -10,7 +10,7 @@ import pytest
 
 from ragkit.embed import PairScorer
 from ragkit.errors import CapabilityError, InvalidInputError, TextTooLongError
-from ragkit.rerank import CrossEncoderReranker
+from ragkit.rerank import CrossEncoderReranker, reranker_from
 
 from .test_reranker import HITS, QUESTION
 
@@ -79,6 +79,35 @@ def test_scores_are_the_models_whatever_the_batch(model: Path) -> None:
         found = PairScorer(str(model), batch_tokens=batch_tokens, device="cpu").score(QUESTION, texts)
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(PairScorer(str(model)).score(QUESTION, [])) == 0
+
+
+def test_the_rerankers_library_scores_the_same_model_alike(model: Path) -> None:
+    from rerankers import Reranker
+
+    own = CrossEncoderReranker(str(model))(QUESTION, HITS)
+    theirs = reranker_from(Reranker(str(model), model_type="cross-encoder", device="cpu", verbose=0))(QUESTION, HITS)
+    assert [hit.chunk.id for hit in theirs] == [hit.chunk.id for hit in own]
+    scores = [[hit.parts["rerank"].score for hit in hits] for hits in (theirs, own)]
+    np.testing.assert_allclose(*scores, atol=1e-4)
+
+
+def test_models_of_the_rerankers_library_that_only_rank() -> None:
+    from rerankers.models.ranker import BaseRanker
+    from rerankers.results import RankedResults, Result
+    from rerankers.utils import prep_docs
+
+    class Longest(BaseRanker):
+        def __init__(self) -> None: ...
+
+        def score(self, query: str, doc: str) -> float:
+            raise NotImplementedError
+
+        def rank(self, query: str, docs: list[str], doc_ids: list[int] | None = None) -> RankedResults:
+            ordered = sorted(prep_docs(docs, doc_ids), key=lambda one: -len(one.text))
+            return RankedResults([Result(document=one, rank=rank) for rank, one in enumerate(ordered, 1)], query)
+
+    found = reranker_from(Longest())(QUESTION, HITS)
+    assert [hit.chunk.id for hit in found] == [hit.chunk.id for hit in sorted(HITS, key=lambda hit: -len(hit.chunk.text))]
 
 
 def test_hits_in_the_models_order(model: Path) -> None:
