@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ragkit.cache import Certified, Entry, Policy
 from ragkit.proxy.answers import text_of
-from ragkit.proxy.app import Server
+from ragkit.proxy.app import Handler, Server
 from ragkit.proxy.forwarding import failure, read_body
 
 _PAGE = {
@@ -198,6 +198,13 @@ def _object(data: bytes | str) -> Mapping[str, Any]:
 def make_admin(server: Server) -> Starlette:
     """The application for operators: /ui and its data, /metrics, /healthz, /readyz."""
     token = server.settings.admin_token
+
+    def started(handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            return await handler(request) if server.started else failure(503, "The server has not started, or has ended.")
+
+        return answer
+
     guard = Middleware(Guard, token=token.get_secret_value() if token is not None else "")
     desk = Desk(server)
 
@@ -208,11 +215,11 @@ def make_admin(server: Server) -> Starlette:
         routes=[
             Route("/", home),
             *(Route(path, desk.page) for path in _PAGE),
-            Route("/ui/api/state", desk.state),
-            Route("/ui/api/entries", desk.entries),
-            Route("/ui/api/entries/{entry}/wrong", desk.wrong, methods=["POST"]),
-            Route("/ui/api/invalidate", desk.invalidate, methods=["POST"]),
-            Route("/metrics", server.metrics_page),
+            Route("/ui/api/state", started(desk.state)),
+            Route("/ui/api/entries", started(desk.entries)),
+            Route("/ui/api/entries/{entry}/wrong", started(desk.wrong), methods=["POST"]),
+            Route("/ui/api/invalidate", started(desk.invalidate), methods=["POST"]),
+            Route("/metrics", started(server.metrics_page)),
             Route("/healthz", server.health),
             Route("/readyz", server.readiness),
         ],

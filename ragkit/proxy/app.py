@@ -52,7 +52,8 @@ class Server:
         self.metrics = Metrics()
         self.activity = Activity(show_prompts=settings.show_prompts, clock=clock)
         self.tasks = Tasks()
-        self.ready = False
+        #: ``started`` while there is a cache to be asked, ``ready`` while new requests are welcome.
+        self.started = self.ready = False
         self.transport = transport
 
     @asynccontextmanager
@@ -70,11 +71,12 @@ class Server:
                     settings, upstreams, self.memory, self.metrics, self.activity, self.tasks, secret, clock=self.clock
                 )
                 self.embedding = Embedding(settings, upstreams, vectors, self.metrics, secret)
-                self.ready = True
+                self.started = self.ready = True
                 yield
                 self.ready = False
                 await self.tasks.drain(settings.drain)
         finally:
+            self.started = False
             vectors.close()
             await asyncio.to_thread(self.memory.close)
 

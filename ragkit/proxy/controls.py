@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -79,11 +80,10 @@ def status_headers(
     hit = kind == "hit" and not (dry_run or collapsed)
     parts = ["ragkit"]
     if hit:
+        # Of "hit" and "fwd" only one may appear; what is past its time has less than none left.
         parts.append("hit")
-        if stale:
-            parts.append("fwd=stale")
         if ttl is not None:
-            parts.append(f"ttl={int(ttl)}")
+            parts.append(f"ttl={math.floor(ttl)}")
     else:
         parts.append(f"fwd={_FORWARDED.get(kind, 'miss')}")
         if collapsed:

@@ -24,7 +24,7 @@ from ragkit.proxy.serving import Serving
 from ragkit.proxy.settings import Settings
 from ragkit.proxy.streams import Stream
 from ragkit.proxy.tasks import Tasks
-from ragkit.proxy.tracing import storing_span, upstream_span
+from ragkit.proxy.tracing import storing_span, tell_failure, upstream_span
 from ragkit.proxy.upstreams import DECODED, UpstreamError, Upstreams, response_headers
 
 
@@ -94,7 +94,7 @@ class Fetching:
         if isinstance(error, TimeoutError):
             error = UpstreamError(f"No answer within {self._settings.deadline:g} seconds.", status=504, kind="timeout")
         self._metrics.upstream_failures.labels(job.upstream.url, error.kind).inc()
-        job.span.record_exception(error)
+        tell_failure(job.span, error, error.kind)
         if self._settings.stale_if_error and job.scope is not None and job.controls.lookup and job.controls.max_age is None:
             found = await self._memory.look(job.asked, job.scope, size=len(job.data), max_age=None, stale=True)
             if found is not None and found.body is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ragkit.cache import Verdict
 from ragkit.proxy.requests import Asked
@@ -44,6 +44,13 @@ def tell_verdict(span: Span, verdict: Verdict | None, reason: str = "") -> None:
         span.set_attribute("ragkit.cache.tier", verdict.tier)
     if verdict is not None and verdict.similarity is not None:
         span.set_attribute("ragkit.cache.similarity", verdict.similarity)
+
+
+def tell_failure(span: Span, error: Exception, kind: str) -> None:
+    """That no answer came, and why, on the span."""
+    span.record_exception(error)
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR)
 
 
 @contextmanager

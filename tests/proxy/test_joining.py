@@ -1,0 +1,91 @@
+"""Identical requests at once: who may have the answer that another one began."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from inside import CHAT, asks, completion, inside, text_of
+
+
+class Slow:
+    """Answers the first request when ``open`` is set, the others at once."""
+
+    def __init__(self) -> None:
+        self.open, self.count = asyncio.Event(), 0
+
+    async def __call__(self, _: httpx2.Request) -> httpx2.Response:
+        self.count += 1
+        number = self.count
+        if number == 1:
+            await self.open.wait()
+        else:
+            await asyncio.sleep(0.05)
+        return httpx2.Response(200, json=completion(f"answer {number}"))
+
+    async def begun(self) -> None:
+        while not self.count:
+            await asyncio.sleep(0.005)
+
+
+async def test_nobody_joins_an_answer_that_began_before_an_invalidation(tmp_path: Path) -> None:
+    up = Slow()
+    async with inside(tmp_path, up) as app:
+        first = asyncio.create_task(app.ask(CHAT, asks("What is the price of a ticket?")))
+        await up.begun()
+        await asyncio.to_thread(app.server.memory.cache.invalidate, everything=True)
+        later = await asyncio.gather(*(app.ask(CHAT, asks("What is the price of a ticket?")) for _ in range(8)))
+        assert {text_of(one) for one in later} == {"answer 2"}
+        up.open.set()
+        assert text_of(await first) == "answer 1"
+        await app.settled()
+        assert text_of(await app.ask(CHAT, asks("What is the price of a ticket?"))) == "answer 2"
+        assert up.count == 2
+
+
+async def test_another_servers_invalidation_counts_too(tmp_path: Path) -> None:
+    up = Slow()
+    async with inside(tmp_path, up) as app, inside(tmp_path, up) as other:
+        first = asyncio.create_task(app.ask(CHAT, asks("What is the price of a ticket?")))
+        await up.begun()
+        await asyncio.to_thread(other.server.memory.cache.invalidate, everything=True)
+        assert text_of(await app.ask(CHAT, asks("What is the price of a ticket?"))) == "answer 2"
+        up.open.set()
+        await first
+
+
+async def test_nobody_joins_an_answer_that_is_older_than_asked_for(tmp_path: Path) -> None:
+    up, past = Slow(), [0.0]
+    async with inside(tmp_path, up, clock=lambda: time.time() + past[0]) as app:
+        first = asyncio.create_task(app.ask(CHAT, asks("How many boats are in?")))
+        await up.begun()
+        past[0] = 30.0
+        young: Any = (("cache-control", "max-age=10"),)
+        assert text_of(await app.ask(CHAT, asks("How many boats are in?"), headers=young)) == "answer 2"
+        up.open.set()
+        await first
+
+
+async def test_the_answer_comes_before_it_is_stored_and_is_found_meanwhile(tmp_path: Path) -> None:
+    up = Slow()
+    up.open.set()
+    async with inside(tmp_path, up) as app:
+        cache = app.server.memory.cache
+        put, go_on = cache.put, asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def held(*args: Any, **more: Any) -> Any:
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+            return put(*args, **more)
+
+        cache.put = held
+        assert text_of(await app.ask(CHAT, asks("Is it stored?"))) == "answer 1"
+        assert len(cache) == 0
+        assert text_of(await app.ask(CHAT, asks("Is it stored?"))) == "answer 1"
+        go_on.set()
+        await app.settled()
+        assert len(cache) == 1
+        assert up.count == 1
