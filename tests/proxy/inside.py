@@ -50,8 +50,10 @@ class Inside:
         method: str = "POST",
         headers: tuple[tuple[str, str], ...] = (),
         leaves: asyncio.Event | None = None,
+        more: bool = False,
+        send: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
     ) -> Reply:
-        """One request; ``leaves`` is when its client goes away."""
+        """One request; ``leaves`` is when its client goes away, ``more`` promises a rest that never comes, ``send`` is a client of your own."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         plain, _, query = path.partition("?")
         sized = (("content-length", str(len(data))),) if data else ()
@@ -61,7 +63,7 @@ class Inside:
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in (*headers, *sized)],
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
         }  # fmt: skip
-        waiting = [{"type": "http.request", "body": data, "more_body": False}]
+        waiting = [{"type": "http.request", "body": data, "more_body": more}]
         reply = Reply()
 
         async def receive() -> dict[str, Any]:
@@ -70,7 +72,7 @@ class Inside:
             await (leaves or asyncio.Event()).wait()
             return {"type": "http.disconnect"}
 
-        async def send(message: dict[str, Any]) -> None:
+        async def taken(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 reply.status = message["status"]
                 reply.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
@@ -78,7 +80,7 @@ class Inside:
                 reply.body += message.get("body", b"")
                 reply.whole = not message.get("more_body", False)
 
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, send or taken)
         return reply
 
     async def settled(self) -> None:
