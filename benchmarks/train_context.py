@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from ragkit.chunk import RecursiveChunker, Situate
-from ragkit.embed import AdaptedEmbedder, CachedEmbedder, TransformerEmbedder
+from ragkit.embed import CachedEmbedder, TransformerEmbedder, load_adapter
+from ragkit.embed.adapted import mix, turn
 from ragkit.evaluate import Collection, load_collection
 from ragkit.lexical import Analyzer
+from ragkit.retrieve import DEFAULT_FUSION
 from ragkit.seams import Embedder
-from ragkit.train import Label, train_context
+from ragkit.train import ContextReport, Label, TuneSettings, train_context, tune_context
 from ragkit.train.corpus import read_corpus, read_questions
-from ragkit.train.judge import by_documents, ndcg
+from ragkit.train.judge import Arm, by_documents, ndcg, plain_arm
 
 NAMES = ("contextual_code", "squad_articles", "covid_qa", "chunking_eval", "policy_qa")
 
@@ -56,7 +58,11 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1334, help="labels in all, of which each fold trains on three quarters")
     parser.add_argument("--by-rule", action="store_true", help="train without labels, ask the collection's questions")
     parser.add_argument("--mode", default="hybrid", choices=("hybrid", "dense"))
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", default="float32", help="of the frozen model's vectors")
+    parser.add_argument("--method", default="adapter", choices=("adapter", "lora", "full"), help="what is trained")
+    parser.add_argument("--folds", type=int, help="4 for adapters and 2 for weights, if not told")
+    parser.add_argument("--epochs", type=int, default=2, help="how often lora and full ask each question")
+    parser.add_argument("--read", default="dense", choices=("dense", "both"), help="who reads the context: vectors, or BM25 too")
     parser.add_argument("--general", type=Path, help="measure this adapter instead of training")
     parser.add_argument("--train", type=Path, help="with --out: make the general adapter from this collection")
     parser.add_argument("--articles", type=int, default=60)
@@ -68,7 +74,9 @@ def main() -> None:
     if args.cache:
         base = CachedEmbedder(base, path=args.cache)
     # The context has room beside the text: spans are those of plain chunks of the same size.
-    chunker = RecursiveChunker(args.max_tokens + 64) | Situate(title=True, before=1, max_tokens=64, document=0.1)
+    mean = 0.1 if args.method == "adapter" else 0.0
+    situate = Situate(title=True, before=1, max_tokens=64, document=mean, use=args.read)
+    chunker = RecursiveChunker(args.max_tokens + 64) | situate
     if args.train:
         general(args, base, chunker)
         return
@@ -83,14 +91,7 @@ def main() -> None:
         if args.general or args.by_rule:
             rows = fixed(args, base, chunker, collection)
         else:
-            report = train_context(
-                collection.documents,
-                some_of(labels_of(collection), args.labels, args.seed),
-                embedder=base,
-                chunker=chunker,
-                mode=args.mode,
-                seed=args.seed,
-            )
+            report = train(args, base, chunker, collection)
             rows = []
             for mode in ("dense", "hybrid"):
                 for subset in ("all", "needs context"):
@@ -100,9 +101,7 @@ def main() -> None:
                         continue
                     rows.append((trained.gain.n, mode, subset, trained.plain, mixed.plain + mixed.gain.mean, trained.gain))
             results.append(report.to_dict() | {"collection": name})
-            print(
-                f"<!-- {name}: {report.verdict} shares {dict(report.shares)} whitening {report.whitening} steps {report.steps} -->"
-            )
+            print(f"<!-- {name}: {report.verdict} {dict(report.training)}, {report.seconds:.0f} s -->")
         for n, mode, subset, plain, mixed, gain in rows:
             interval = f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
             print(f"| {name} | {n} | {mode} | {subset} | {plain:.3f} | {mixed:.3f} | {plain + gain.mean:.3f} | {interval} |")
@@ -111,26 +110,35 @@ def main() -> None:
         args.json.write_text(json.dumps(results, indent=1))
 
 
+def train(args: argparse.Namespace, base: Embedder, chunker: object, collection: Collection) -> ContextReport:
+    """What this method makes of the collection's labels, judged on its held-out documents."""
+    labels = some_of(labels_of(collection), args.labels, args.seed)
+    common = {"embedder": base, "chunker": chunker, "mode": args.mode, "seed": args.seed}
+    if args.method == "adapter":
+        return train_context(collection.documents, labels, folds=args.folds or 4, **common)
+    settings = TuneSettings(method=args.method, epochs=args.epochs)
+    return tune_context(collection.documents, labels, folds=args.folds or 2, settings=settings, most_seconds=None, **common)
+
+
 def fixed(args: argparse.Namespace, base: Embedder, chunker: object, collection: Collection) -> list[tuple]:
     """One adapter that never saw the collection's questions, against plain."""
     if args.by_rule:
-        adapter = train_context(
-            collection.documents, None, embedder=base, chunker=chunker, mode=args.mode, seed=args.seed
-        ).adapter
+        report = train_context(
+            collection.documents, None, embedder=base, chunker=chunker, mode=args.mode, seed=args.seed, folds=args.folds or 4
+        )
+        print(f"<!-- {collection.name}, asked by rule: {report.verdict} {dict(report.training)} -->", flush=True)
+        adapter, fusion = report.adapter, report.fusion
     else:
-        adapter = AdaptedEmbedder(base, path=args.general).adapter
+        adapter, fusion = load_adapter(args.general), DEFAULT_FUSION
     corpus = read_corpus(collection.documents, chunker.bind(base.tokenizer, window=base.card.window), base)
     questions = read_questions(corpus, labels_of(collection), base, Analyzer())
-    adapted = AdaptedEmbedder(base, path=adapter)
-    from ragkit.embed.adapted import mix, turn
-
     vectors = turn(mix(corpus.read, adapter.shares), adapter.documents)
-    asked = turn(questions.vectors, adapted.adapter.queries)
+    asked = turn(questions.vectors, adapter.queries)
     rows = []
     for mode in ("dense", "hybrid"):
         everything = np.arange(len(questions))
-        plain = ndcg(corpus, questions, corpus.read[:, 0], questions.vectors, rows=everything, mode=mode)
-        found = ndcg(corpus, questions, vectors, asked, rows=everything, mode=mode)
+        plain = ndcg(corpus, questions, plain_arm(corpus, questions), rows=everything, mode=mode)
+        found = ndcg(corpus, questions, Arm(vectors, asked, questions.words_in_context, fusion), rows=everything, mode=mode)
         for subset, chosen in (("all", everything), ("needs context", np.flatnonzero(questions.needy))):
             if len(chosen):
                 gain = by_documents((found - plain)[chosen], questions.home[chosen])
@@ -154,7 +162,7 @@ def general(args: argparse.Namespace, base: Embedder, chunker: object) -> None:
         seed=args.seed,
         progress=True,
     )
-    print(report.verdict, dict(report.shares), report.whitening, report.steps)
+    print(report.verdict, dict(report.training))
     report.save(args.out, force=True)
 
 

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
-from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.output import Debug, Json, reporting, say
 from ragkit.cli.training_cache import cache
+from ragkit.cli.training_options import (
+    Documents,
+    Force,
+    Model,
+    Questions,
+    Root,
+    Seed,
+    SomeQuestions,
+    check_target,
+    read_documents,
+    show_table,
+    tell,
+)
 from ragkit.cli.training_rerank import rerank
 from ragkit.weights import DEFAULT_MODEL
 
@@ -21,6 +34,15 @@ if TYPE_CHECKING:
 train = typer.Typer(no_args_is_help=True, help="Train small parts on your own documents.")
 
 _CONTEXT_TOKENS = 64
+_HOUR = 3600.0
+
+
+class TrainingMethod(StrEnum):
+    """What is trained: matrices over the frozen model, or its own weights."""
+
+    adapter = "adapter"
+    lora = "lora"
+    full = "full"
 
 
 class JudgedMode(StrEnum):
@@ -39,23 +61,26 @@ def _train() -> None:
     epilog="Example: ragkit train context docs --questions labels.jsonl --out adapter.safetensors. Exit code 1 when plain is kept."
 )
 def context(
-    documents: Annotated[
-        list[Path], typer.Argument(help="Folders and files: text, code, Markdown, HTML, PDF, notebooks.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The adapter, a .safetensors file, written if it wins.", show_default=False)],
-    questions: Annotated[
-        Path | None,
+    documents: Documents,
+    out: Annotated[
+        Path,
         typer.Option(
-            "--questions",
-            help='JSON lines {"question", "doc_id", "start", "end"}: where in which document the answer stands.',
-            show_default=False,
+            "--out", help="What is written if it wins: a .safetensors file, a folder for lora and full.", show_default=False
         ),
-    ] = None,
+    ],
+    questions: SomeQuestions = None,
     by_rule: Annotated[
         bool, typer.Option("--by-rule", help="Make questions from the documents: sentences and headings taken out of them.")
     ] = False,
-    root: Annotated[Path, typer.Option("--root", help="Document ids are paths relative to this folder.")] = Path("."),
-    model: Annotated[str, typer.Option("--model", help="The embedding model: a name or a folder.")] = DEFAULT_MODEL,
+    root: Root = Path("."),
+    model: Model = DEFAULT_MODEL,
+    method: Annotated[
+        TrainingMethod,
+        typer.Option(
+            "--method",
+            help="adapter: matrices over the frozen model's vectors, minutes on a CPU. lora, full: the model's own weights, for a GPU.",
+        ),
+    ] = TrainingMethod.adapter,
     chunker: ChunkerOption = ChunkerName.recursive,
     max_tokens: MaxTokens = 256,
     overlap: Overlap = 0,
@@ -63,65 +88,94 @@ def context(
     min_gain: Annotated[
         float, typer.Option("--min-gain", min=0.0, help="The least mean gain of nDCG@10 worth having; 0.03 is 3 points.")
     ] = 0.0,
-    folds: Annotated[int, typer.Option("--folds", min=2, help="Rounds in which a part of the documents is held out.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same adapter on the same machine.")] = 0,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Rounds in which a part of the documents is held out: 4, or 2 for lora and full.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often lora and full ask each question.")] = 2,
+    yes: Annotated[bool, typer.Option("--yes", help="Train weights even if it will take more than an hour.")] = False,
     cache: Annotated[
         Path | None,
         typer.Option("--cache", help="Keep vectors in this file, so that the next run reads no chunk again.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write the adapter even if it does not win.")] = False,
+    force: Force = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a small adapter so that chunks, read with their context, match questions; keep the plain model unless it wins.
+    """Train so that chunks, read with their context, match questions; keep the plain model unless it wins.
 
-    The model itself stays as it is. Documents are held out in turns and their questions asked: the table shows plain
-    vectors, the untrained mix and the trained adapter, with 95 % intervals over documents. The adapter is written only
-    if it gains on documents it has not seen.
+    An adapter leaves the model as it is; lora and full make a model of your own. Documents are held out in turns and their
+    questions asked: the table shows plain vectors, the untrained mix and what was trained, with 95 % intervals over
+    documents. It is written only if it gains on documents it has not seen.
     """
     if (questions is None) != by_rule:
         raise typer.BadParameter("give --questions FILE, or --by-rule to do without; one of them.", param_hint="--questions")
+    tuned = method is not TrainingMethod.adapter
     with reporting(as_json=as_json, debug=debug, on_interrupt="" if cache is None else f"Vectors read so far are in {cache}."):
         from ragkit.chunk import Situate
         from ragkit.embed import CachedEmbedder, TransformerEmbedder
-        from ragkit.load import load_folder
-        from ragkit.train import load_labels, train_context
+        from ragkit.retrieve import DEFAULT_FUSION
+        from ragkit.train import TuneSettings, load_labels, train_context, tune_context
 
         # Before the work rather than after it.
-        check_target(out)
-        loaded = load_folder(documents, root=root, on_error="collect")
-        texts = list(loaded)
-        for entry in loaded.failed:
-            say(f"Could not be read: {entry.reason}")
+        check_target(out, suffix="" if tuned else ".safetensors")
+        texts = read_documents(documents, root)
         labels = None if questions is None else load_labels(questions, texts)
         base = TransformerEmbedder(model)
+        embedder = base if cache is None else CachedEmbedder(base, path=cache)
         made = make_chunker(chunker, max_tokens=max_tokens, overlap=overlap)
         most = max_tokens if isinstance(max_tokens, int) else max_tokens[1]
-        report = train_context(
-            texts,
-            labels,
-            embedder=base if cache is None else CachedEmbedder(base, path=cache),
-            chunker=made | Situate(title=True, before=1, max_tokens=min(_CONTEXT_TOKENS, most // 4), document=0.1),
-            mode=mode.value,
-            folds=folds,
-            seed=seed,
-            min_gain=min_gain,
-            progress=True,
-        )
+        context_tokens = min(_CONTEXT_TOKENS, most // 4)
+        if tuned:
+            report = tune_context(
+                texts,
+                labels,
+                embedder=embedder,
+                chunker=made | Situate(title=True, before=1, max_tokens=context_tokens),
+                settings=TuneSettings(method="full" if method is TrainingMethod.full else "lora", epochs=epochs),
+                mode=mode.value,
+                folds=folds or 2,
+                seed=seed,
+                min_gain=min_gain,
+                most_seconds=None if yes else _HOUR,
+                progress=True,
+            )
+            usage = f"Its README.md says how to use it: TransformerEmbedder({str(out)!r}) and its own chunker."
+        else:
+            report = train_context(
+                texts,
+                labels,
+                embedder=embedder,
+                chunker=made | Situate(title=True, before=1, max_tokens=context_tokens, document=0.1),
+                mode=mode.value,
+                folds=folds or 4,
+                seed=seed,
+                min_gain=min_gain,
+                progress=True,
+            )
+            fused = "" if report.fusion == DEFAULT_FUSION else f", fusion={report.fusion}"
+            usage = (
+                f"Use it with its own chunker: adapter = load_adapter({str(out)!r}); Index(db, "
+                f"chunker=from_recipe(adapter.chunker), embedder=AdaptedEmbedder(TransformerEmbedder(...), path=adapter){fused})."
+            )
         written = report.won or force
         if written:
             report.save(out, force=force)
-        if as_json:
-            print_json(report.to_dict() | {"out": str(out) if written else None})
-        else:
+        if not as_json:
             _show(report)
-        say(report.verdict)
-        if not written:
-            say(f"Nothing was written to {out}.")
-            raise typer.Exit(ERROR)
-        say(
-            f"Written to {out}. Use it with its own chunker: adapter = load_adapter({str(out)!r}); "
-            "Index(db, chunker=from_recipe(adapter.chunker), embedder=AdaptedEmbedder(TransformerEmbedder(...), path=adapter))."
+        tell(
+            report.to_dict(),
+            out=out,
+            written=written,
+            as_json=as_json,
+            verdict=report.verdict,
+            usage=usage,
         )
 
 
@@ -135,19 +189,12 @@ def fusion(
         typer.Argument(help="The folders and files that were indexed: labels point into their text.", show_default=False),
     ],
     db: Annotated[Path, typer.Option("--db", help="The database that `ragkit index` made.", show_default=False)],
-    questions: Annotated[
-        Path,
-        typer.Option(
-            "--questions",
-            help='JSON lines {"question", "doc_id", "start", "end"}: where in which document the answer stands.',
-            show_default=False,
-        ),
-    ],
+    questions: Questions,
     out: Annotated[Path, typer.Option("--out", help="The fusion, a .json file, written if it wins.", show_default=False)],
-    root: Annotated[Path, typer.Option("--root", help="Document ids are paths relative to this folder.")] = Path("."),
+    root: Root = Path("."),
     fetch_k: Annotated[int, typer.Option("--fetch-k", min=1, help="How many candidates each arm looks at.")] = 100,
     held_out: Annotated[float, typer.Option("--held-out", help="The share of the documents whose questions only judge.")] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed holds out the same documents.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -156,51 +203,35 @@ def fusion(
     Half of the documents' questions choose among settings, the others judge the choice: it is written only if its gain of nDCG@10
     there is sure at 99 %.
     """
-    if out.suffix != ".json" or not out.resolve().parent.is_dir():
-        raise typer.BadParameter(f"{out} must end in .json and lie in a folder that exists.", param_hint="--out")
     with reporting(as_json=as_json, debug=debug):
         from ragkit.index import Index
         from ragkit.load import load_folder
         from ragkit.train import load_labels
         from ragkit.train.fusion import save_fusion, train_fusion
 
+        check_target(out, suffix=".json")
         texts = list(load_folder(documents, root=root))
         report = train_fusion(
             Index(db, create=False), load_labels(questions, texts), fetch_k=fetch_k, held_out=held_out, seed=seed
         )
         if report.won:
             save_fusion(report, out)
-        if as_json:
-            print_json(json.loads(report.to_json()) | {"out": str(out) if report.won else None})
-        say(report.verdict)
-        if not report.won:
-            say(f"Nothing was written to {out}.")
-            raise typer.Exit(ERROR)
-        say(f"Written to {out}. Use it: Index(db, fusion=load_fusion({str(out)!r})), from ragkit.train.")
-
-
-def check_target(out: Path) -> None:
-    """Raise BadParameter for a file that could not be written, or that no one would find again."""
-    if out.suffix != ".safetensors":
-        raise typer.BadParameter(f"{out} does not end in .safetensors.", param_hint="--out")
-    if not out.resolve().parent.is_dir():
-        raise typer.BadParameter(f"the folder {out.resolve().parent} does not exist; make it first.", param_hint="--out")
+        tell(
+            json.loads(report.to_json()),
+            out=out,
+            written=report.won,
+            as_json=as_json,
+            verdict=report.verdict,
+            usage=f"Use it: Index(db, fusion=load_fusion({str(out)!r})), from ragkit.train.",
+        )
 
 
 def _show(report: ContextReport) -> None:
-    from rich.table import Table
-
-    header, rows = report.table()
-    table = Table(box=None, pad_edge=False)
-    for name in header:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
-    shares = ", ".join(f"{name} {value:g}" for name, value in report.shares.items())
+    show_table(*report.table())
+    training = ", ".join(f"{name} {value}" for name, value in report.training.items())
     say(
         f"{report.questions} questions ({report.labels}) on {report.documents} documents in {report.chunks} chunks, {report.folds} "
-        f"rounds, {report.seconds:.0f} seconds. Shares: {shares}; whitening {report.whitening:g}; {report.steps} steps."
+        f"rounds, {report.seconds:.0f} seconds. Trained: {training}."
     )
 
 

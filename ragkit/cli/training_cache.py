@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.output import Debug, Json, reporting
+from ragkit.cli.training_options import Folds, Force, Model, Seed, check_target, show_table, tell
 from ragkit.weights import DEFAULT_MODEL
 
 
@@ -23,13 +24,13 @@ def cache(
             "--prompts", help="A prompt on each line: pairs are made of them by rule, and learned from too.", show_default=False
         ),
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="The embedding model: a name or a folder.")] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     min_gain: Annotated[
         float, typer.Option("--min-gain", min=0.0, help="The least gain of average precision worth having; 0.01 is one point.")
     ] = 0.0,
-    folds: Annotated[int, typer.Option("--folds", min=2, help="Rounds in which a part of the pairs is held out.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same adapter on the same machine.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Write the adapter even if it does not win.")] = False,
+    folds: Folds = 4,
+    seed: Seed = 0,
+    force: Force = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -38,8 +39,6 @@ def cache(
     Average precision and precision over hit rate must both gain surely on pairs held out. Without PAIRS, the made pairs judge
     themselves, which says little about yours.
     """
-    from ragkit.cli.training import check_target
-
     if pairs is None and prompts is None:
         raise typer.BadParameter("give labelled pairs, --prompts, or both.", param_hint="PAIRS")
     with reporting(as_json=as_json, debug=debug):
@@ -61,25 +60,16 @@ def cache(
         written = report.won or force
         if written:
             report.save(out, force=force)
-        if as_json:
-            print_json(report.to_dict() | {"out": str(out) if written else None})
-        else:
-            from rich.table import Table
-
-            header, rows = report.table()
-            table = Table(box=None, pad_edge=False)
-            for name in header:
-                table.add_column(name)
-            for row in rows:
-                table.add_row(*row)
-            console().print(table)
-        say(report.verdict)
-        if not written:
-            say(f"Nothing was written to {out}.")
-            raise typer.Exit(ERROR)
-        say(
-            f"Written to {out}. Use it: SemanticCache(db, embedder=AdaptedEmbedder(TransformerEmbedder(...), path={str(out)!r})); "
-            "for a cache that is there already, open it so with other_model='exact' and call reembed(), then calibrate anew."
+        if not as_json:
+            show_table(*report.table())
+        tell(
+            report.to_dict(),
+            out=out,
+            written=written,
+            as_json=as_json,
+            verdict=report.verdict,
+            usage=f"Use it: SemanticCache(db, embedder=AdaptedEmbedder(TransformerEmbedder(...), path={str(out)!r})); "
+            "for a cache that is there already, open it so with other_model='exact' and call reembed(), then calibrate anew.",
         )
 
 

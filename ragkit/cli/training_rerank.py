@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.training_options import Force, Root, Seed, SomeQuestions, check_target, read_documents
 from ragkit.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -28,12 +29,7 @@ def rerank(
         list[Path] | None,
         typer.Argument(help="Folders and files to learn from, by rule or with --questions.", show_default=False),
     ] = None,
-    questions: Annotated[
-        Path | None,
-        typer.Option(
-            "--questions", help='JSON lines {"question", "doc_id", "start", "end"} on the documents.', show_default=False
-        ),
-    ] = None,
+    questions: SomeQuestions = None,
     collection: Annotated[
         Path | None, typer.Option("--collection", help="A folder with a labelled collection.", show_default=False)
     ] = None,
@@ -50,7 +46,7 @@ def rerank(
             help="With --collection: learn from its articles by rule, Python's library and installed packages too, as the shipped parameters did.",
         ),
     ] = False,
-    root: Annotated[Path, typer.Option("--root", help="Document ids are paths relative to this folder.")] = Path("."),
+    root: Root = Path("."),
     model: Annotated[
         str, typer.Option("--model", help="The model whose token states are read: a name or a folder.")
     ] = DEFAULT_MODEL,
@@ -62,12 +58,12 @@ def rerank(
     steps: Annotated[
         int, typer.Option("--steps", min=0, help="Steps of each of three runs; 0 with --force writes the untrained form.")
     ] = 300,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same parameters on the same machine.")] = 0,
+    seed: Seed = 0,
     licence: Annotated[str, typer.Option("--licence", help="Licences of what was learned from, for the card.")] = "",
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Keep token states in this folder; 1.5 kB a token.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write the parameters even if they do not win.")] = False,
+    force: Force = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -76,8 +72,6 @@ def rerank(
     Learn from labelled questions, from a teacher's scores, or from documents alone: headings, inverse cloze, cropped sentences. The model
     stays as it is. A card is written beside the parameters. Use them with TokenCompressor(path).
     """
-    from ragkit.cli.training import check_target
-
     if not (documents or collection or scores):
         raise typer.BadParameter("give documents, --collection or --scores: something to learn from.", param_hint="DOCUMENTS")
     if questions is not None and not documents:
@@ -143,15 +137,11 @@ def _own(
 ) -> list[tuple[Material, float]]:
     if not documents:
         return []
-    from ragkit.load import load_folder
     from ragkit.train import load_labels
     from ragkit.train.rerank_materials import on_documents
     from ragkit.train.rerank_rules import by_rule
 
-    loaded = load_folder(documents, root=root, on_error="collect")
-    texts = list(loaded)
-    for entry in loaded.failed:
-        say(f"Could not be read: {entry.reason}")
+    texts = read_documents(documents, root)
     if questions is not None:
         return [(on_documents(texts, load_labels(questions, texts), chunker), 1.0)]
     return [(by_rule("documents", texts, chunker, seed=seed), 1.0)]

@@ -8,6 +8,8 @@ from ragkit.train.context import DEFAULT_CHUNKER, train_context
 from ragkit.train.fusion import load_fusion, save_fusion, train_fusion
 from ragkit.train.labels import Label, labels_by_rule, load_labels
 from ragkit.train.report import ContextReport, Difference
+from ragkit.train.tuning import TUNED_CHUNKER, tune_context
+from ragkit.train.tuning_fit import TuneSettings
 
 __all__ = [
     "DEFAULT_CHUNKER",
@@ -15,6 +17,8 @@ __all__ = [
     "ContextReport",
     "Difference",
     "Label",
+    "TUNED_CHUNKER",
+    "TuneSettings",
     "labels_by_rule",
     "load_fusion",
     "load_labels",
@@ -24,4 +28,5 @@ __all__ = [
     "train_cache",
     "train_context",
     "train_fusion",
+    "tune_context",
 ]

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ragkit.embed.adapted import mix, unit
 from ragkit.embed.adapter import Shares
 from ragkit.errors import MissingDependencyError
+from ragkit.retrieve import DEFAULT_FUSION, Convex
 from ragkit.seams import Vectors
 from ragkit.train.corpus import Corpus, Questions, Rows
-from ragkit.train.judge import JudgeMode, signal, surely
+from ragkit.train.judge import Arm, JudgeMode, signal, surely
+from ragkit.train.loss import contrast
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +36,6 @@ _BATCH = 128
 _POOL = 2048
 _RATE = 3e-4
 _DECAY = 0.1
-_TEMPERATURE = 0.05
 #: Questions that choose among the starts; more would only cost time.
 _CHOOSERS = 300
 
@@ -54,12 +55,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitted:
-    """An adapter's matrices and how many steps made them; with 0 steps it is its start."""
+    """An adapter's matrices, how many steps made them (with 0 it is its start), and the fusion that suits it."""
 
     start: Start
     documents: Vectors
     queries: Vectors
     steps: int
+    fusion: Convex = DEFAULT_FUSION
 
 
 def whitener(vectors: Vectors, exponent: float) -> Vectors:
@@ -89,7 +91,8 @@ def choose_start(corpus: Corpus, questions: Questions, *, docs: Rows, rows: Rows
         asked = unit(questions.vectors @ matrix)
         for shares in mixes:
             start = Start(shares=shares, whitening=exponent, matrix=matrix)
-            tried.append((start, signal(corpus, questions, start.vectors(corpus), asked, rows=some, mode=mode)))
+            arm = Arm(start.vectors(corpus), asked, questions.words_in_context)
+            tried.append((start, signal(corpus, questions, arm, rows=some, mode=mode)))
     plain = tried[0]
     best = max(tried, key=lambda one: float(one[1].mean()))
     return best[0] if surely(best[1], plain[1]) else plain[0]
@@ -133,7 +136,8 @@ def fit(
         if len(watched) and step % _EVERY == 0:
             with torch.no_grad():
                 found = [normalise(x + x @ turn, dim=1).numpy() for x, turn in zip((chunks, asked), turns, strict=True)]
-            values[step] = signal(corpus, questions, found[0], found[1], rows=watched, mode=mode)
+            arm = Arm(found[0], found[1], questions.words_in_context)
+            values[step] = signal(corpus, questions, arm, rows=watched, mode=mode)
             score = float(values[step].mean())
             waited = 0 if score > best + 1e-9 else waited + 1
             if not waited:
@@ -145,10 +149,7 @@ def fit(
         picked = rng.permutation(rows)[:_BATCH]
         places, gold, barred = pool.draw(picked)
         x, q = chunks[places], asked[picked]
-        logits = normalise(q + q @ turns[1], dim=1) @ normalise(x + x @ turns[0], dim=1).T / _TEMPERATURE
-        logits = logits.masked_fill(torch.from_numpy(barred), -1e4)
-        right = logits.masked_fill(~torch.from_numpy(gold), -1e4)
-        loss = (torch.logsumexp(logits, dim=1) - torch.logsumexp(right, dim=1)).mean()
+        loss = contrast(normalise(q + q @ turns[1], dim=1), normalise(x + x @ turns[0], dim=1), gold, barred)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         _warm(optimiser, step)

@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ragkit.embed.adapter import Adapter
 from ragkit.errors import InvalidInputError
+from ragkit.retrieve import DEFAULT_FUSION, Convex
+from ragkit.retrieve.fit import as_dict
 from ragkit.train.judge import Interval, JudgeMode
 
-Arm = Literal["mixed", "trained"]
+ArmName = Literal["mixed", "trained"]
+
+
+class Part(Protocol):
+    """What training made: an Adapter, or tuned weights."""
+
+    def save(self, path: str | Path) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """nDCG@10 of an arm minus plain on questions of held-out documents, with its 95 % interval over documents.
 
-    ``arm`` "mixed" is the untrained start (shares and whitening), "trained" the adapter. ``subset`` is "all" or "needs
+    ``arm`` "mixed" is the untrained start (for an adapter shares and whitening, for weights the chunker's own mix), "trained"
+    what was trained. ``subset`` is "all" or "needs
     context" (questions that name a word of the title which their answer's chunks lack). ``plain`` is plain's own mean.
     """
 
-    arm: Arm
+    arm: ArmName
     mode: JudgeMode
     subset: str
     plain: float
@@ -31,11 +40,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextReport:
-    """The adapter that training made, and whether it earned its place.
+    """What training made, and whether it earned its place.
 
-    ``differences`` come from ``folds`` rounds that each train without some documents and ask their questions; the adapter
-    itself is trained on all documents, the same way. ``won`` when, in ``mode``, the trained arm's interval lies above 0 and
-    its mean gain is at least ``min_gain``. ``tokens`` of BM25 and the chunks are the same in every arm.
+    ``differences`` come from ``folds`` rounds that each train without some documents and ask their questions; ``made`` is
+    trained on all documents, the same way. ``won`` when, in ``mode``, the trained arm's interval lies above 0 and its mean
+    gain is at least ``min_gain``. The chunks are the same in every arm. ``training`` says how it was trained ("method" and
+    the method's own settings and findings), JSON-like.
     """
 
     model: str
@@ -48,14 +58,33 @@ class ContextReport:
     folds: int
     seed: int
     min_gain: float
-    shares: Mapping[str, float]
-    whitening: float
-    steps: int
+    training: Mapping[str, Any]
     seconds: float
     differences: tuple[Difference, ...]
-    adapter: Adapter = field(repr=False)
+    made: Part = field(repr=False)
 
-    def difference(self, arm: Arm, mode: JudgeMode, subset: str = "all") -> Difference:
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter. Raises InvalidInputError where the model's own weights were trained."""
+        if not isinstance(self.made, Adapter):
+            raise InvalidInputError(
+                f"This report is about method {self.training['method']!r}, which makes a model and no adapter."
+            )
+        return self.made
+
+    @property
+    def fusion(self) -> Convex:
+        """The fusion it was judged with, for ``Index(..., fusion=...)``."""
+        settings = dict(self.training.get("fusion", as_dict(DEFAULT_FUSION)))
+        settings.pop("kind")
+        return Convex(**settings)
+
+    @property
+    def name(self) -> str:
+        """What was made, in words."""
+        return "adapter" if isinstance(self.made, Adapter) else "tuned model"
+
+    def difference(self, arm: ArmName, mode: JudgeMode, subset: str = "all") -> Difference:
         """That row; KeyError when it was not measured."""
         for row in self.differences:
             if (row.arm, row.mode, row.subset) == (arm, mode, subset):
@@ -77,29 +106,24 @@ class ContextReport:
             f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}], {gain.n} questions"
         )
         if self.won:
-            return f"The adapter wins: {figures}."
+            return f"The {self.name} wins: {figures}."
         asked = f", and {100 * self.min_gain:.1f} points were asked for" if self.min_gain else ""
         return f"Keep the plain model: {figures}{asked}."
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the adapter. Raises InvalidInputError when it did not win, unless ``force``, or when it cannot be written."""
+        """Write the adapter's file or the model's folder. Raises InvalidInputError when it did not win, unless ``force``, or when it cannot be written."""
         if not self.won and not force:
             raise InvalidInputError(f"{self.verdict} Nothing was written to {path}; force writes it all the same.")
-        self.adapter.save(path)
+        self.made.save(path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the matrices, ready for JSON."""
+        """Everything but the weights, ready for JSON."""
         found: dict[str, Any] = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("adapter", "differences", "shares")
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("made", "differences", "training")
         }
         rows = [asdict(row) | {"gain": row.gain._asdict()} for row in self.differences]
-        return found | {
-            "shares": dict(self.shares),
-            "differences": rows,
-            "won": self.won,
-            "verdict": self.verdict,
-            "adapter": self.adapter.digest,
-        }
+        own = {"adapter": self.made.digest} if isinstance(self.made, Adapter) else {}
+        return found | dict(self.training) | {"differences": rows, "won": self.won, "verdict": self.verdict} | own
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """A header and one row per mode, subset and arm."""

@@ -36,7 +36,7 @@ def test_unseen_documents_gain(report: ContextReport):
     assert dense.gain.low > 0.1
     assert dense.gain.n == report.questions
     assert report.difference("trained", "dense").gain.mean > report.difference("mixed", "dense").gain.mean + 0.1
-    assert report.steps > 0
+    assert report.training["steps"] > 0
 
 
 def test_the_same_seed_gives_the_same_adapter(secret: Secret, report: ContextReport, tmp_path: Path):
