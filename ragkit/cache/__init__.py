@@ -24,6 +24,7 @@ from ragkit.cache.policies import (
 from ragkit.cache.prompts import exact_only, normalised
 from ragkit.cache.recorder import Recorder
 from ragkit.cache.reports import CacheStats, Stored
+from ragkit.cache.reranked import reranked
 from ragkit.cache.scope import Scope, required
 from ragkit.cache.semantic import SemanticCache
 from ragkit.cache.sources import DocumentVersions, Source
@@ -35,5 +36,5 @@ __all__ = [
     "GUARDS", "CacheStats", "Calibrated", "Candidate", "Certified", "CertifiedSettings", "Decision", "DocumentVersions", "Entry", "Exact",
     "Judge", "Limits", "Made", "Outcome", "Pair", "PairReport", "Policy", "Recorder", "Refusal", "Rejection", "Scope", "SemanticCache", "Source",
     "Static", "Stored", "TrapReport", "Trust", "Verdict", "Verifier", "asks_about_now", "calibrate", "check", "decide", "evaluate_pairs",
-    "evaluate_traps", "exact_only", "load_policy", "load_suite", "make_policy", "normalised", "refuse_storing", "required", "score",
+    "evaluate_traps", "exact_only", "load_policy", "load_suite", "make_policy", "normalised", "refuse_storing", "required", "reranked", "score",
 ]  # fmt: skip

@@ -23,6 +23,8 @@ _WAITING = 1024
 _FILES = 64
 #: Dead rows that may gather before they are deleted, beside a quarter of the living.
 _DEAD = 1000
+#: Seconds between two looks for entries past their time that nobody has asked for.
+_SWEEP = 60.0
 #: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
 LATE = 3600.0
 
@@ -48,6 +50,7 @@ class Vault:
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-keeper")
         self._tending: Future[None] | None = None
         self._waiting = 0
+        self._sweep_at = clock() + _SWEEP
         self._snapshot: int | None = None
         self.evicted = 0
         self.trouble = ""
@@ -196,9 +199,11 @@ class Vault:
             self.trouble = str(error)
 
     def count(self) -> None:
-        """Write counts and judgements when many wait, without waiting for it."""
+        """Write counts and judgements when many wait, and look for expired entries when it is time, without waiting for it."""
         if self.learning.waiting >= BATCH:
             self.write([], wait=False)
+        elif self._clock() >= self._sweep_at:
+            self._tend()
 
     # Keeping in shape
 
@@ -206,6 +211,7 @@ class Vault:
         hot = self.hot
         return (
             self._waiting >= _WAITING
+            or self._clock() >= self._sweep_at
             or len(hot.dead) > _DEAD + len(hot) // 4
             or self._limits.exceeded(entries=len(hot), size=hot.size)
         )
@@ -219,10 +225,11 @@ class Vault:
             return
 
     def tend(self, *, wait: float = 0.0) -> None:
-        """Evict what is over the limits, put judgements together, move rows into the table, delete dead ones, merge files.
+        """Forget what has expired, evict what is over the limits, put judgements together, move rows into the table, delete dead ones, merge files.
 
         One process at a time: the others come back after ``wait`` seconds and leave it to that one.
         """
+        self._sweep()
         try:
             with self.log.keeping(wait=wait) as alone:
                 if alone:
@@ -231,6 +238,15 @@ class Vault:
         except StoreError as error:
             # Nothing is lost by a table that is larger than it need be; the next write tries again.
             self.trouble = str(error)
+
+    def _sweep(self) -> None:
+        """Forget entries past their time. Every process sees for itself that it has come, so nothing is written."""
+        now = self._clock()
+        self._sweep_at = now + _SWEEP
+        for entry in [entry for entry in self.hot if entry.expires <= now]:
+            with self._lock:
+                if entry.alive:
+                    self.hot.remove(entry)
 
     def _keep(self) -> None:
         self._evict()

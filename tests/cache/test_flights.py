@@ -139,6 +139,44 @@ def test_a_maker_that_asks_the_same_again_does_not_wait_for_itself(opened):
     assert answer == "Lima"
 
 
+def test_makers_that_ask_for_each_other_never_hang(opened):
+    cache, both = opened(), Barrier(2)
+    prompts = ["What is the capital of Peru?", "What is the capital of Chile?"]
+
+    def ask(first: int) -> str:
+        def make() -> str:
+            both.wait(10)
+            return cache.get_or(prompts[1 - first], lambda: "inner", scope=HERE)
+
+        return cache.get_or(prompts[first], make, scope=HERE)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [one.result(30) for one in [pool.submit(ask, number) for number in (0, 1)]]
+    assert set(answers) == {"inner"}
+    assert len(cache._maker.flights) == 0
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_tasks_that_ask_for_each_other_never_hang(opened, plain: bool):
+    """Also where a plain function makes the answer, in a thread."""
+    cache, prompts = opened(), ["What is the capital of Peru?", "What is the capital of Chile?"]
+    begun, threads = [asyncio.Event(), asyncio.Event()], Barrier(2)
+
+    async def ask(first: int) -> str:
+        async def make() -> str:
+            begun[first].set()
+            await begun[1 - first].wait()
+            return await cache.aget_or(prompts[1 - first], lambda: "inner", scope=HERE)
+
+        def make_plainly() -> str:
+            threads.wait(10)
+            return cache.get_or(prompts[1 - first], lambda: "inner", scope=HERE)
+
+        return await cache.aget_or(prompts[first], make_plainly if plain else make, scope=HERE)
+
+    assert set(await asyncio.wait_for(asyncio.gather(ask(0), ask(1)), 30)) == {"inner"}
+
+
 def test_the_store_may_fail_and_the_answer_is_there(opened, monkeypatch):
     from ragkit.errors import StoreFullError
 

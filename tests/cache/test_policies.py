@@ -150,6 +150,16 @@ def test_calibrated_thresholds_keep_their_budget_on_new_traffic(per: str):
     assert broken < 10
 
 
+def test_calibration_per_request_starts_at_the_closest_score():
+    """The first hundred are right and all others wrong: what is served up to there is within any budget per request."""
+    scores = np.linspace(1, 0, 2000)
+    found = calibrate(scores, np.arange(2000) < 100, budget=0.02)
+    assert found.certified is not None
+    assert found.wrong <= 40
+    assert 100 <= found.hits < 149
+    assert calibrate(scores, np.arange(2000) < 100, budget=0.02, per="hit").certified is None
+
+
 def test_calibration_refuses_rather_than_guesses():
     random = np.random.default_rng(0)
     scores = random.random(2000)

@@ -390,3 +390,16 @@ def test_who_came_after_an_invalidation_gets_no_answer_begun_before(opened):
         time.sleep(0.1)
         go.set()
         assert (first.result(10), second.result(10)) == ("old", "new")
+
+
+def test_what_has_expired_leaves_memory_though_nobody_asks(opened, clock):
+    cache = opened(clock=clock, ttl=100.0)
+    for number in range(10):
+        cache.put(f"What is number {number}?", "a", scope=HERE)
+    clock.now += 101
+    assert len(cache._vault.hot) == 10
+    cache.lookup("What is something else?", scope=HERE)
+    cache._vault._tending.result(30)
+    assert len(cache._vault.hot) == 0
+    assert cache.put("What is number 3?", "b", scope=HERE)
+    assert cache.lookup("What is number 3?", scope=HERE).answer == "b"

@@ -148,8 +148,10 @@ def calibrate(
     descending = np.sort(values)[::-1]
     wrong_scores = np.sort(values[~good])
     found = refused
-    # A few hundred thresholds, chosen from the scores alone, are as good as all of them.
-    places = np.unique(np.linspace(min(enough, len(values)) - 1, len(values) - 1, 400).astype(int))
+    # A few hundred thresholds, chosen from the scores alone, are as good as all of them. Per request every one is tested on all
+    # pairs, so the closest score comes first; per hit only the hits count, and fewer of them than this can show nothing.
+    first = enough - 1 if per == "hit" else 0
+    places = np.unique(np.linspace(first, len(values) - 1, 400).astype(int))
     for threshold in dict.fromkeys(float(descending[place]) for place in places):
         if not math.isfinite(threshold):
             break
