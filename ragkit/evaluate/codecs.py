@@ -16,8 +16,8 @@ from ragkit.vec.codecs import Float32, Pipeline, Rescored, named
 
 #: Compared unless others are named. "A -> B @ 10" finds 10 k candidates with A and puts them in order with B.
 CODECS = (
-    "float16", "float8-e4m3", "float8-e5m2", "int8", "int4", "rotated+int4", "rotated+int2", "svdall+banded+graded",
-    "rotated+residual3", "rotated+residual2", "rotated+binary-unbiased", "binary", "svdhalf+int8", "pcahalf+int8", "firsthalf+int8",
+    "float16", "float8-e4m3", "float8-e5m2", "int8", "int4", "rotated+int4", "rotated+int2", "centred+rotated+trellis2",
+    "svdall+banded+graded", "rotated+residual3", "rotated+residual2", "rotated+binary-unbiased", "binary", "svdhalf+int8", "pcahalf+int8", "firsthalf+int8",
     "binary -> int8 @ 4", "binary -> int8 @ 10", "binary -> rotated+int4 @ 10",
 )  # fmt: skip
 _DEPTH = 100  # rows looked at for nDCG, as in ``evaluate``

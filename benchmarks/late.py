@@ -1,0 +1,79 @@
+"""Late interaction as a search of its own: what it finds alone, and what the two arms' candidates lack without it.
+
+    python benchmarks/late.py --data COLLECTIONS [--collections contextual_code,squad_articles] [--questions 300] [--json]
+
+nDCG@10 of each way to search through one index, and the share of judged documents that no arm's hundred candidates hold, with and
+without late interaction's hundred beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ragkit import Hit, Index
+from ragkit.chunk import RecursiveChunker
+from ragkit.evaluate import load_collection, rank_metrics
+from ragkit.rerank import CompressedReranker
+
+DEPTH = 100
+
+
+def ranked(hits: Sequence[Hit]) -> list[str]:
+    """Documents by their best chunk."""
+    return list(dict.fromkeys(hit.chunk.doc_id for hit in hits))
+
+
+def measured(folder: Path, questions: int, sizes: Sequence[int]) -> dict[str, object]:
+    """The figures of one collection."""
+    collection = load_collection(folder)
+    documents, _ = collection.units(collection.unit)
+    judged = collection.judgements(collection.unit)
+    asked = [one for one in collection.queries if any(grade > 0 for grade in judged.get(one.id, {}).values())][:questions]
+    qrels = {one.id: dict(judged[one.id]) for one in asked}
+    texts = [one.text for one in asked]
+    with tempfile.TemporaryDirectory() as place, Index(Path(place) / "kb", chunker=RecursiveChunker(256)) as index:
+        index.add([document for document in documents if document.text.strip()])
+        reranker = CompressedReranker()
+        found = {mode: index.search_many(texts, k=DEPTH, mode=mode) for mode in ("dense", "bm25", "hybrid")}
+        found["hybrid, reranked"] = index.search_many(texts, k=DEPTH, rerank=reranker)
+        for size in sizes:
+            late = index.codes.late_interaction(reranker, vectors=size)
+            late.fill()
+            found[f"late, {size} vectors"] = [late.search(text, k=DEPTH, fetch_k=DEPTH) for text in texts]
+        chunks = index.stats().chunks
+    runs = {name: {one: ranked(hits) for one, hits in zip(qrels, lists, strict=True)} for name, lists in found.items()}
+    quality = {name: 100 * statistics.mean(rank_metrics(qrels, run)["nDCG@10"].values()) for name, run in runs.items()}
+
+    def missing(*names: str) -> float:
+        wanted = [(one, doc) for one, grades in qrels.items() for doc, grade in grades.items() if grade > 0]
+        return 100 * statistics.mean(all(doc not in runs[name][one] for name in names) for one, doc in wanted)
+
+    last = f"late, {sizes[-1]} vectors"
+    lacking = {"dense and bm25": missing("dense", "bm25"), f"dense, bm25 and {last}": missing("dense", "bm25", last)}
+    return {"chunks": chunks, "questions": len(asked), "nDCG@10": quality, "missing": lacking}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="a folder with one folder per collection")
+    parser.add_argument("--collections", default="contextual_code,squad_articles")
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--sizes", default="16,32,64", help="vectors a chunk in the column, separated by commas")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    sizes = [int(one) for one in options.sizes.split(",")]
+    for name in options.collections.split(","):
+        report = {"collection": name} | measured(options.data / name, options.questions, sizes)
+        print(json.dumps(report) if options.json else "\n".join(f"{key}: {value}" for key, value in report.items()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
