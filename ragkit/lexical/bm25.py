@@ -72,8 +72,14 @@ def bm25_counted(
     query_tokens: Sequence[str], counts: Counts, lengths: Counts, stats: TermStats, *, k1: float = K1, b: float = B
 ) -> Scores:
     """``bm25_scores`` of rows whose tokens are counted: ``counts`` ``(n, len(query_tokens))``, and in all ``lengths`` ``(n,)``."""
-    frequencies = [dict(zip(query_tokens, row, strict=True)) for row in counts.tolist()]
-    return _scores(query_tokens, frequencies, lengths.tolist(), stats, k1, b)
+    _check(k1, b)
+    scores = np.zeros(len(lengths))
+    # The lines of BM25Okapi.get_scores, which would ask every row for every token in Python.
+    one = _Candidates(query_tokens, [], lengths.tolist(), stats, k1=k1, b=b)
+    room = one.k1 * (1 - b + b * np.array(one.doc_len) / one.avgdl)
+    for token, column in zip(query_tokens, counts.T, strict=True):
+        scores += one.idf.get(token, 0.0) * (column * (one.k1 + 1) / (column + room))
+    return scores
 
 
 def bm25_ceiling(query_tokens: Sequence[str], stats: TermStats, *, k1: float = K1) -> float:

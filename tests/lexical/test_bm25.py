@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from ragkit.errors import InvalidInputError
-from ragkit.lexical import Bm25, ExactBm25, bm25_scores, boosts, term_stats
+from ragkit.lexical import Bm25, ExactBm25, bm25_counted, bm25_scores, boosts, term_stats
 from ragkit.types import TermStats
 
 WORDS = st.lists(st.sampled_from("abcdefghijklmnop"), max_size=12)
@@ -28,6 +28,14 @@ def test_candidates_score_as_in_a_scan_of_everything(corpus, query, k1, b, data)
     with np.errstate(invalid="ignore"):  # at b = 1 rank-bm25 divides 0 by 0 for empty documents
         expected = np.nan_to_num(reference.get_scores(query))[candidates]
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@given(CORPORA, WORDS, st.floats(0, 3), st.floats(0, 1))
+def test_rows_that_are_counted_score_as_rows_of_tokens(corpus, query, k1, b):
+    stats = term_stats(corpus)
+    counts = np.array([[row.count(token) for token in query] for row in corpus], np.int64).reshape(len(corpus), len(query))
+    got = bm25_counted(query, counts, np.array(list(map(len, corpus))), stats, k1=k1, b=b)
+    assert got.tolist() == bm25_scores(query, corpus, stats, k1=k1, b=b).tolist()
 
 
 @given(CORPORA, WORDS)
