@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ragkit.cache.candidate import Candidate
@@ -43,5 +44,4 @@ def reranked(reranker: Scores, *, least: float, by: Literal["prompt", "answer"] 
 
 
 def _score(reranker: Scores, query: str, text: str) -> float:
-    (found,) = list(reranker.scores(query, [text]))  # type: ignore[arg-type]
-    return float(found)
+    return float(np.asarray(reranker.scores(query, [text]), np.float64).item())

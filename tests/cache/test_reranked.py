@@ -30,9 +30,10 @@ def test_what_asks_for_more_is_refused_whichever_was_stored(rerankers, place):
 
 
 def test_by_the_answer(rerankers):
-    verify = reranked(rerankers[0], least=0.3, by="answer")
-    assert verify(STORED, Candidate(entry="e", prompt="?", answer="to reset my password click here", similarity=0.9))
-    assert not verify(STORED, Candidate(entry="e", prompt=STORED, answer="dogs bark at night", similarity=0.9))
+    good, bad = "to reset my password click here", "dogs bark at night"
+    verify = reranked(rerankers[0], least=float(rerankers[0].scores(STORED, [good, bad]).mean()), by="answer")
+    assert verify(STORED, Candidate(entry="e", prompt="?", answer=good, similarity=0.9))
+    assert not verify(STORED, Candidate(entry="e", prompt=STORED, answer=bad, similarity=0.9))
 
 
 def test_a_cache_says_who_refused(opened, rerankers):
