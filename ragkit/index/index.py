@@ -366,7 +366,8 @@ class Index:
         choose; ``ragkit.store.compile_where`` tells its language. ``rerank`` gets the query and the best
         max(k, fetch_k) hits and returns them in a new order, or some of them; ranks are then counted anew. A CompressedReranker reads
         stored codes instead, never text, and the question's tokens from the pass that makes its vector. A query beyond
-        the model's window is read in several windows, whose vectors are averaged; nothing of it is dropped.
+        the model's window is read in several windows, whose vectors are averaged. Words around a question that ask for nothing ("could
+        you please tell me ...") are left out unless the analyzer was made with ``courtesies=False``; nothing else of it is dropped.
 
         ``query`` may be a question of ``ragkit.lexical`` (``Phrase``, ``AllOf``, ``AnyOf``, ``Not``, ``Prefix``, ``Fuzzy``, ``Words``): the
         BM25 arm finds what meets it, the dense arm reads its plain words, and what it excludes comes from neither. ``nearness`` is
@@ -491,7 +492,7 @@ class Index:
     ) -> list[Candidates]:
         """What the fusion of a hybrid search is given for each question: for trying fusions without searching again."""
         phrases = [phrase for query in queries for phrase in phrases_of(query)]
-        vectors = phrase_vectors(self.embedder, phrases, {}) if phrases else np.empty((0, self.card.dim), np.float32)
+        vectors = phrase_vectors(self.embedder, self._read(phrases), {}) if phrases else np.empty((0, self.card.dim), np.float32)
         tokens = [self._terms(phrase) for phrase in phrases]
         return self._store.searched(
             lambda arms: candidates(
@@ -543,7 +544,7 @@ class Index:
         known: dict[str, Vectors] = {}
         reorder = None if rerank is None else reordered(rerank)
         if isinstance(rerank, CompressedReranker):
-            first = [phrases[0].text for phrases in asked]
+            first = [phrases[0].text for phrases in map(self._read, asked)]
             states = self.codes.ask(rerank, first, dense=mode in ("dense", "hybrid"))
             if states.vectors is not None:
                 known = dict(zip(first, states.vectors, strict=True))
@@ -563,7 +564,7 @@ class Index:
     def _finder(self, known: Mapping[str, Vectors], mode: Mode, where: Where | None, fetch_k: int, nearness: Nearness) -> Find:
         def find(phrases: Sequence[Phrase], depth: int) -> list[list[Hit]]:
             tokens = [[] if mode == "dense" else self._terms(phrase) for phrase in phrases]
-            vectors = phrase_vectors(self.embedder, phrases, known) if mode in ("dense", "hybrid") else None
+            vectors = phrase_vectors(self.embedder, self._read(phrases), known) if mode in ("dense", "hybrid") else None
             return self._store.searched(
                 lambda arms: run_searches(
                     arms,
@@ -582,6 +583,10 @@ class Index:
             )
 
         return find
+
+    def _read(self, phrases: Sequence[Phrase]) -> list[Phrase]:
+        """The phrases as models read them: questions without the words around them that ask for nothing."""
+        return [one if one.passage else one._replace(text=self.analyzer.asked(one.text)) for one in phrases]
 
     def _terms(self, phrase: Phrase) -> Sequence[str] | TermQuery:
         if phrase.terms is None:

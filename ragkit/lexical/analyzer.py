@@ -101,8 +101,12 @@ class Analyzer:
     def query_tokens(self, question: str) -> list[str]:
         """The tokens to search for: those of ``question`` without stop words and courtesies, unless nothing else is left."""
         cut = self._cutter(everywhere=True)
-        bare = bare_question(question) if self.courtesies else question
+        bare = self.asked(question)
         return cut(bare) or (cut(question) if bare != question else []) or self.tokens(question)
+
+    def asked(self, question: str) -> str:
+        """``question`` without what people put around it, unless ``courtesies`` is False or nothing else is left."""
+        return bare_question(question) if self.courtesies else question
 
     def _cutter(self, *, everywhere: bool) -> Cutter:
         return cutter(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ragkit import Document, Index
 from ragkit.chunk import MarkdownChunker, Parents, RecursiveChunker
 from ragkit.errors import InvalidInputError
+from ragkit.lexical import Analyzer
 from ragkit.rerank import CompressedReranker
 from ragkit.retrieve import Phrasings, Shape
 from ragkit.testing.embedders import HashEmbedder
@@ -341,3 +342,25 @@ def test_more_candidates_than_can_be_counted(index: Index) -> None:
     with pytest.raises(InvalidInputError, match="fetch_k is 1099511627776; it may be at most 2147483647"):
         index.search("three", fetch_k=2**40)
     assert index.search("hose", fetch_k=2**31 - 1, k=2**70)
+
+
+def test_words_that_ask_for_nothing_reach_no_arm_and_the_rerankers_callable_does(tmp_path: Path) -> None:
+    """A question inside courtesies finds, with the same scores, what it finds alone; an analyzer without them reads every word."""
+    asked, polite = "who cleans the pump?", "Hello, could you please tell me who cleans the pump? Thank you very much!"
+    seen: list[str] = []
+
+    def look(query: str, hits: list[Hit]) -> list[Hit]:
+        seen.append(query)
+        return hits
+
+    for courtesies in (True, False):
+        path = tmp_path / str(courtesies)
+        with Index(path, embedder=HashEmbedder(), chunker=RecursiveChunker(30), analyzer=Analyzer(courtesies=courtesies)) as made:
+            made.add([Document(text, id=name) for name, text in TEXTS.items()])
+            for mode in MODES:
+                same = made.search(polite, k=3, mode=mode) == made.search(asked, k=3, mode=mode)
+                assert same is courtesies or mode == "bm25"
+            scored = [one.scored.dense.tolist() for one in made.candidates([asked, polite])]
+            assert (scored[0] == scored[1]) is courtesies
+            made.search(polite, rerank=look)
+    assert seen == [polite, polite]

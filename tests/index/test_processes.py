@@ -10,9 +10,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ragkit import Index
+from ragkit.index import move, move_state
 
 _spec = spec_from_file_location("ragkit_test_writers", Path(__file__).parent / "writers.py")
 assert _spec is not None
@@ -87,6 +89,41 @@ def test_killed_at_any_moment_nothing_is_half_done(tmp_path: Path, writers: Any)
     assert report.added + report.replaced + report.unchanged == DOCUMENTS
     assert set(stored(reader).values()) == {kills % 4}
     assert reader.add(work.documents(kills % 4, DOCUMENTS)).unchanged == DOCUMENTS
+
+
+def test_a_move_killed_at_any_moment_is_the_old_database_or_the_new(tmp_path: Path, writers: Any) -> None:
+    """SIGKILL while a database is moved to and fro: every search compares one model's vectors, and the next call goes on."""
+    kills = int(os.environ.get("RAGKIT_KILLS", "8"))
+    rng = random.Random(7)
+    path = str(tmp_path / "kb")
+    with work.open_index(path) as index:
+        index.add(work.documents(0, DOCUMENTS))
+    there, aim = "narrow", "wide"
+    for _ in range(kills):
+        writers(path=path, move=[aim], batch_chunks=16, kill_after=rng.uniform(0.0, 0.5))
+        state = move_state(path)
+        in_use = "wide" if state.model == work.MODELS["wide"].card else "narrow"
+        assert in_use in (there, aim)
+        assert state.target in (None, work.MODELS[aim].card)
+        of_one_model(path, in_use, complete=state.target is None or in_use == there)
+        if state.target is None and in_use == aim:
+            there, aim = aim, there
+    move(path, work.MODELS[aim])
+    assert move_state(path).target is None
+    of_one_model(path, aim, complete=True)
+
+
+def of_one_model(path: str, name: str, *, complete: bool) -> None:
+    """The database holds all documents whole, and of ``name`` every vector that it holds; all of them where it is ``complete``."""
+    with Index(path, embedder=work.MODELS[name]) as index:
+        assert stored(index) == dict.fromkeys(TEXTS[0], 0)
+        answers(index)
+        chunks = [chunk for doc_id in index.document_ids() for chunk in index.chunks_of(doc_id)]
+        vectors = index.vectors([chunk.id for chunk in chunks])
+        wanted = work.MODELS[name].embed_texts([chunk.text for chunk in chunks])
+        filled = vectors.any(axis=1)
+        np.testing.assert_allclose(vectors[filled], wanted[filled], atol=1e-6)
+        assert filled.all() or not complete
 
 
 def test_killed_while_the_database_is_made(tmp_path: Path, writers: Any) -> None:

@@ -74,9 +74,8 @@ def open_index(path: str) -> Index:
     return Index(path, embedder=HashEmbedder(), chunker=RecursiveChunker(max_tokens=12))
 
 
-def model(name: str) -> HashEmbedder:
-    """The embedder that a move to ``name`` goes to."""
-    return HashEmbedder(name=name)
+#: What a database may be moved to; ``open_index`` makes one of the first.
+MODELS = {"narrow": HashEmbedder(), "wide": HashEmbedder(dim=96, name="wide")}
 
 
 def _add(order: dict[str, Any], generation: int, go: Callable[[], object]) -> str:
@@ -95,7 +94,7 @@ def _add(order: dict[str, Any], generation: int, go: Callable[[], object]) -> st
 
 def _move(order: dict[str, Any], name: str, go: Callable[[], object]) -> str:
     go()
-    report = move(order["path"], model(name), batch_chunks=order["batch_chunks"])
+    report = move(order["path"], MODELS[name], batch_chunks=order["batch_chunks"])
     return f"moved {report.chunks}"
 
 
