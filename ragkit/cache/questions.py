@@ -28,7 +28,7 @@ class Question:
     tenant: str
     key: str
     alone: str | None
-    temperature: float | None
+    temperature: float | None = None
     vector: Vectors | None = None
 
     @property
@@ -42,6 +42,13 @@ def question(prompt: object, scope: Scope, *, secret: bytes = b"") -> Question:
 
     Raises InvalidInputError for a prompt that is neither text nor JSON-like.
     """
+    asked = question_in(prompt, scope.keyed(secret), tenant_digest(scope.tenant, secret))
+    asked.temperature = _temperature(scope.sampling)
+    return asked
+
+
+def question_in(prompt: object, scope: str, tenant: str) -> Question:
+    """``question`` in a scope of which the digests are known, as an entry has them."""
     opaque = not isinstance(prompt, str)
     if opaque:
         try:
@@ -52,17 +59,15 @@ def question(prompt: object, scope: Scope, *, secret: bytes = b"") -> Question:
             ) from error
     else:
         text = str(prompt)
-    place = scope.keyed(secret)
     # Texts made of marks alone would all be one after normalising.
     same = text if opaque else normalised(text) or text
     return Question(
         prompt=prompt,
         text=text,
-        scope=place,
-        tenant=tenant_digest(scope.tenant, secret),
-        key=digest(place, "json" if opaque else "text", same),
+        scope=scope,
+        tenant=tenant,
+        key=digest(scope, "json" if opaque else "text", same),
         alone=exact_only(prompt),
-        temperature=_temperature(scope.sampling),
     )
 
 

@@ -22,7 +22,7 @@ from ragkit.cache.made import Judge, Made
 from ragkit.cache.making import AsyncMake, Make, Maker, Request
 from ragkit.cache.opening import OtherModel, adopted, card_for, loader, stored_card
 from ragkit.cache.policies import Policy, load_policy, make_policy
-from ragkit.cache.questions import Encoder, Question, question, tenant_digest
+from ragkit.cache.questions import Encoder, Question, question, question_in, tenant_digest
 from ragkit.cache.recorder import Recorder
 from ragkit.cache.reports import CacheStats, Stored
 from ragkit.cache.rows import row_of
@@ -187,10 +187,24 @@ class SemanticCache:
         return self._desk.recall(self._question(prompt, scope, exact_only), principal=principal, max_age=max_age)
 
     def explain(
-        self, prompt: object, *, scope: Scope | None = None, principal: str = "", max_age: float | None = None
+        self,
+        prompt: object,
+        *,
+        scope: Scope | None = None,
+        like: str | None = None,
+        principal: str = "",
+        max_age: float | None = None,
     ) -> Verdict:
-        """``lookup`` that is not counted, and of which the policy hears nothing."""
-        asked = self._question(prompt, scope)
+        """``lookup`` that is not counted, and of which the policy hears nothing.
+
+        ``like`` names an entry, in place of a scope: the one that it has. Raises InvalidInputError for an entry that is not there.
+        """
+        if like is None:
+            asked = self._question(prompt, scope)
+        elif (known := self.get(like)) is not None:
+            asked = question_in(prompt, known.scope, known.tenant)
+        else:
+            raise InvalidInputError(f"There is no entry {like!r} in {self.path} (any more); export lists those there are.")
         return self._desk.decide(asked, self.policy, principal=principal, max_age=max_age)
 
     # Storing

@@ -68,18 +68,25 @@ def explain(
         Path | None,
         typer.Option("--scope", help="A JSON file with all arguments of Scope, in place of the three.", show_default=False),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like", help="An entry's id, in place of a scope: the one it has, also from ragkit serve.", show_default=False
+        ),
+    ] = None,
     policy: PolicyName = "certified",
     secret: Secret = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Say what the cache would do with a prompt, and why: each candidate, and which tier refused it. Nothing is counted."""
-    if (scope is None) == (tenant is None or model is None):
-        raise typer.BadParameter("give --tenant and --model, or --scope FILE.", param_hint="--scope")
+    if [scope is not None, like is not None, tenant is not None and model is not None].count(True) != 1:
+        raise typer.BadParameter("give --tenant and --model, or --scope FILE, or --like ENTRY.", param_hint="--scope")
     with reporting(as_json=as_json, debug=debug), _opened(store, policy, secret) as opened:
         from dataclasses import asdict
 
-        verdict = opened.explain(prompt, scope=_scope(scope, tenant or "", model or "", system))
+        place = None if like is not None else _scope(scope, tenant or "", model or "", system)
+        verdict = opened.explain(prompt, scope=place, like=like)
         names = [one.entry for one in verdict.refusals] + ([verdict.entry] if verdict.entry else [])
         prompts = {name: entry.prompt for name in names if (entry := opened.get(name)) is not None}
         if as_json:

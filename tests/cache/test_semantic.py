@@ -306,6 +306,18 @@ def test_explaining_counts_nothing(opened):
     assert sum(cache.stats().verdicts.values()) == 0
 
 
+def test_explaining_in_the_scope_of_an_entry_needs_no_secret(opened):
+    cache = opened(policy=Static(0.8), secret=b"of the server")
+    entry = cache.put(PROMPT, "a", scope=Scope("acme", "m", tools=["t"])).entry
+    cache.close()
+    reader = opened(policy=Static(0.8))
+    assert reader.explain(PROMPT, scope=Scope("acme", "m", tools=["t"])).kind == "miss"
+    assert reader.explain(PROMPT, like=entry).tier == "exact"
+    assert reader.explain(NEAR, like=entry).entry == entry
+    with pytest.raises(InvalidInputError, match="nobody"):
+        reader.explain(NEAR, like="nobody")
+
+
 def test_after_closing_everything_is_an_error(opened):
     cache = opened()
     cache.put(PROMPT, "a", scope=HERE)
