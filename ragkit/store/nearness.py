@@ -9,7 +9,8 @@ from typing import Any, Literal
 from ragkit.errors import InvalidInputError
 
 Kind = Literal["IVF_SQ", "IVF_RQ"]
-_KEY = b"ragkit.nearness"
+# What stands under "ragkit.nearness" was measured while searches read every partition, and is measured anew.
+_KEY = b"ragkit.nearness.2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

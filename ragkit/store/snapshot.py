@@ -21,7 +21,7 @@ from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
 from ragkit.store.reading import run
 from ragkit.store.schema import Header
 from ragkit.store.terms import Addresses, Counted, addresses, count
-from ragkit.store.vector_index import guess, vector_index
+from ragkit.store.vector_index import enough, guess, vector_index
 from ragkit.text.term_query import TermQuery
 from ragkit.types import TermStats
 from ragkit.vec.codecs import Codec
@@ -169,8 +169,8 @@ class Snapshot:
                 return None
         tuning = self.tuning or guess(rows)
         refine = nearness.refine or tuning.refine
-        wanted = max(tuning.nprobes * rows, 2 * limit * refine * tuning.partitions)
-        return nearness.nprobes or min(math.ceil(wanted / matches), tuning.partitions), refine
+        measured = min(math.ceil(tuning.nprobes * rows / matches), tuning.partitions)
+        return nearness.nprobes or max(measured, enough(limit, refine, tuning.partitions, matches)), refine
 
     @cached_property
     def _rows(self) -> int:

@@ -13,7 +13,7 @@ from ragkit.seams import Vectors
 from ragkit.store.nearness import Nearness, Tuning
 from ragkit.store.rows import vectors_from
 from ragkit.store.snapshot import Snapshot
-from ragkit.store.vector_index import guess
+from ragkit.store.vector_index import enough, guess
 
 TARGET = 0.98
 _REFINES = (1, 2, 4, 8, 16)
@@ -48,11 +48,14 @@ def tune(snapshot: Snapshot, *, target_recall: float, queries: int) -> Tuning:
         found = _nearest(snapshot, vectors, _CANDIDATES, Nearness(nprobes=nprobes, refine=refine))
         return float(np.mean([len(best & some) / len(best) for best, some in zip(truth, found, strict=True)]))
 
-    ladder = [*takewhile(lambda step: step < base.partitions, _steps()), base.partitions]
     for refine in _REFINES:
-        reached = recall(ladder[-1], refine)
+        reached = recall(base.partitions, refine)
         if reached >= target_recall:
             break
+    # Where fewer partitions than these are asked for, searches scan every row instead, and recall says nothing.
+    least = enough(_CANDIDATES, refine, base.partitions, rows)
+    ladder = [step for step in takewhile(lambda step: step < base.partitions, _steps()) if step > least]
+    ladder = sorted({least, *ladder, base.partitions})
     low, high = 0, len(ladder) - 1
     while reached >= target_recall and low < high:
         middle = (low + high) // 2

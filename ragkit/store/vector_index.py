@@ -27,6 +27,11 @@ def guess(rows: int) -> Tuning:
     return Tuning(index=kind, rows=rows, partitions=partitions, nprobes=max(20, partitions // 10), refine=refine, recall=0.0)
 
 
+def enough(limit: int, refine: int, partitions: int, rows: int) -> int:
+    """How many partitions hold twice the candidates of a search, when ``rows`` count: fewer might not even hold the candidates."""
+    return min(math.ceil(2 * limit * refine * partitions / max(rows, 1)), partitions)
+
+
 def vector_index(table: Any, column: str) -> str | None:
     """The name of the index over a column of vectors; None without one."""
     return next((index.name for index in table.list_indices() if index.columns == [column]), None)

@@ -76,6 +76,23 @@ def test_rows_the_index_does_not_hold_yet_are_found_and_filters_always_give_what
     assert len(store.nearest(late[0], limit=10**6, nearness=least)) == ROWS + 30
 
 
+def test_only_as_many_partitions_are_read_as_are_asked_for(store: ChunkStore, make_rows: Any, low_limits: None) -> None:
+    vectors = fill(store, make_rows)
+    store.optimize()
+    tuning = store.snapshot().tuning
+    assert tuning is not None
+    assert tuning.nprobes >= vector_index.enough(100, tuning.refine, tuning.partitions, ROWS)
+
+    def recall(nprobes: int) -> float:
+        shares = []
+        for query in -vectors[:40]:
+            found = {row.chunk.index for row in store.nearest(query, limit=5, nearness=Nearness(nprobes=nprobes))}
+            shares.append(len(found & set(np.argsort(-cosines(vectors, query))[:5].tolist())) / 5)
+        return float(np.mean(shares))
+
+    assert recall(1) < 0.9 < recall(tuning.partitions)
+
+
 def test_batches_through_the_index_answer_as_single_queries(store: ChunkStore, make_rows: Any, low_limits: None) -> None:
     vectors = fill(store, make_rows)
     store.optimize()
@@ -166,7 +183,7 @@ def test_settings_of_another_version_are_left_aside(tmp_path: Path, header: Head
     fill(with_store, make_rows)
     with_store.optimize()
     with_store.write(
-        "writing", lambda table: table.update_field_metadata({"path": "vector", "metadata": {"ragkit.nearness": '{"new": 1}'}})
+        "writing", lambda table: table.update_field_metadata({"path": "vector", "metadata": {"ragkit.nearness.2": '{"new": 1}'}})
     )
     assert with_store.snapshot().tuning is None
     assert len(with_store.nearest(np.ones(DIM, np.float32), limit=9)) == 9
