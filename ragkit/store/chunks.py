@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +20,11 @@ from ragkit.store.arms import SnapshotArms, Where
 from ragkit.store.coded import encode
 from ragkit.store.columns import Column, read_columns
 from ragkit.store.escape import escape, quote, unescape
-from ragkit.store.failures import is_conflict, told
+from ragkit.store.failures import told
 from ragkit.store.filters import compile_where
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
 from ragkit.store.newest import Newest
+from ragkit.store.patience import keep_trying
 from ragkit.store.reading import Reading
 from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
 from ragkit.store.schema import Header
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _T = TypeVar("_T")
-_PATIENCE = 60.0
 _LOOKUP = 4096
 _FEW_ROWS = 64
 _FEW_FILES = 16
@@ -454,19 +453,16 @@ class ChunkStore:
     def write(self, doing: str, act: Callable[[Any], object]) -> None:
         """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
         self.require_newest()
-        table, pause, until = self._current(), 0.01, time.monotonic() + _PATIENCE
-        while True:
+
+        def once() -> None:
             try:
                 with told(self.path, doing):
-                    act(table)
-                    return
-            except StoreError as error:
+                    act(self._current())
+            except StoreError:
                 self._refuse_moved()
-                if not is_conflict(error) or time.monotonic() > until:
-                    raise
-            time.sleep(pause * (0.5 + random.random()))
-            pause = min(pause * 2, 2.0)
-            table = self._reopen()
+                raise
+
+        keep_trying(once, refresh=self._reopen)
 
 
 def _delete(table: Any, *, where: str) -> None:

@@ -93,7 +93,7 @@ def test_killed_at_any_moment_nothing_is_half_done(tmp_path: Path, writers: Any)
 
 def test_a_move_killed_at_any_moment_is_the_old_database_or_the_new(tmp_path: Path, writers: Any) -> None:
     """SIGKILL while a database is moved to and fro: every search compares one model's vectors, and the next call goes on."""
-    kills = int(os.environ.get("RAGKIT_KILLS", "8"))
+    kills = int(os.environ.get("RAGKIT_KILLS", "3"))
     rng = random.Random(7)
     path = str(tmp_path / "kb")
     with work.open_index(path) as index:
