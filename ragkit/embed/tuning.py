@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Tunable:
         import torch
 
         torch.manual_seed(seed)
-        self._model: Any = self._encoder.model
+        self._model = cast(Any, self._encoder.model)
         self._added = _with_lora(self._model, rank) if method == "lora" else None
         if self._added is None:
             self._model.requires_grad_(True)

@@ -12,6 +12,7 @@ from ragkit.chunk import RecursiveChunker, Situate
 from ragkit.embed.adapted import mix, unit
 from ragkit.embed.adapter import Adapter
 from ragkit.progress import progress as progress_bar
+from ragkit.retrieve import DEFAULT_FUSION
 from ragkit.retrieve.fit import as_dict
 from ragkit.seams import Chunker, Embedder
 from ragkit.train.corpus import Corpus, Questions, Rows
@@ -47,8 +48,9 @@ def train_context(
 
     In each of ``folds`` rounds a part of the documents is set aside with its questions; the rest chooses an untrained start
     (shares of the readings, soft whitening), then trains one matrix for chunks and one for questions, stopped by a quarter
-    of its own documents, which also choose the dense arm's share of the vote. Held-out questions are asked over all chunks. The adapter returned is made like that from all
-    documents. Same seed, machine and thread count: same adapter.
+    of its own documents, which also choose the dense arm's share of the vote, unless the labels are made by rule. Held-out
+    questions are asked over all chunks. The adapter returned is made like that from all documents. Same seed, machine and
+    thread count: same adapter.
 
     Raises InvalidInputError for fewer than 30 labels, fewer answering documents than folds, or settings out of range.
     """
@@ -57,13 +59,18 @@ def train_context(
     corpus, questions = exam.corpus, exam.questions
     with progress_bar("Training", total=(folds + 1) * STEPS, enabled=progress) as watch:
 
-        def learn(docs: Rows, rows: Rows) -> dict[ArmName, Arm]:
+        def train(docs: Rows, rows: Rows) -> Fitted:
             made = _train(corpus, questions, docs=docs, rows=rows, mode=mode, seed=seed, after=watch.advance)
+            # A sentence taken out shares fewer words with its place than people's questions with their answers: it would
+            # speak against BM25.
+            return replace(made, fusion=DEFAULT_FUSION) if exam.by_rule else made
+
+        def learn(docs: Rows, rows: Rows) -> dict[ArmName, Arm]:
+            made = train(docs, rows)
             return {"mixed": _arm(corpus, questions, _untrained(made)), "trained": _arm(corpus, questions, made)}
 
         differences = examine(exam, learn)
-        every, asked = exam.everything
-        final = _train(corpus, questions, docs=every, rows=asked, mode=mode, seed=seed, after=watch.advance)
+        final = train(*exam.everything)
     adapter = Adapter(
         shares=final.start.shares,
         documents=final.documents,
