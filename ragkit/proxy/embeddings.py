@@ -26,6 +26,7 @@ from ragkit.proxy.forwarding import (
     upstream_failure,
 )
 from ragkit.proxy.metrics import Metrics
+from ragkit.proxy.reading import read_json
 from ragkit.proxy.settings import Settings, Upstream
 from ragkit.proxy.tenancy import deciding, tenant_of
 from ragkit.proxy.upstreams import DECODED, UpstreamError, Upstreams, response_headers
@@ -167,10 +168,7 @@ class Embedding:
 
 
 def _body(data: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
+    body = read_json(data)
     return body if isinstance(body, dict) else {}
 
 

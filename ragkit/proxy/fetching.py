@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import httpx2
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from ragkit.proxy.forwarding import Passing, aside, encoded, passed_on, upstream
 from ragkit.proxy.job import Job
 from ragkit.proxy.memory import Memory
 from ragkit.proxy.metrics import Metrics
+from ragkit.proxy.reading import read_json
 from ragkit.proxy.recording import Recording
 from ragkit.proxy.serving import Serving
 from ragkit.proxy.settings import Settings
@@ -162,7 +162,7 @@ class Fetching:
             if size > self._settings.max_entry:
                 self._metrics.unstored.labels("too large").inc()
                 return
-            body = await aside(size, lambda: _json(given)) if isinstance(given, bytes) else given
+            body = await aside(size, lambda: read_json(given)) if isinstance(given, bytes) else given
             outcome = outcome_of(job.asked.endpoint, body, asked=job.asked, status=status)
             if outcome.error:
                 self._metrics.unstored.labels("error").inc()
@@ -174,10 +174,3 @@ class Fetching:
             with storing_span(model=str(body.get("model", "")), finish=outcome.finish, read=read, written=written):
                 refused = await self._memory.keep(job.asked, job.scope, job.found, body, outcome, begun=job.begun, cost=cost)
             (self._metrics.unstored.labels("refused") if refused else self._metrics.stored).inc()
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None

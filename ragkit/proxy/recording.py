@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ragkit.proxy.reading import read_json
 from ragkit.proxy.requests import Endpoint
 
 Body = dict[str, Any]
@@ -62,12 +62,11 @@ class Recording:
         if data == b"[DONE]":
             self._finished()
             return
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError):
-            self._spoil("an event is no JSON")
+        value = read_json(data)
+        if not isinstance(value, dict):
+            self._spoil("an event is no JSON object")
             return
-        if not isinstance(value, dict) or value.get("error"):
+        if value.get("error"):
             self._spoil("the upstream reported an error in the stream")
             return
         try:

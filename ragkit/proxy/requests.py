@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ragkit.cache import Scope
+from ragkit.proxy.reading import read_json
 from ragkit.types import canonical_json
 
 Endpoint = Literal["chat", "responses"]
@@ -70,10 +70,7 @@ class Asked:
 
 def read_request(endpoint: Endpoint, data: bytes) -> Asked:
     """A body as it came; what is no JSON object is left to the upstream, which says what is wrong."""
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        body = None
+    body = read_json(data)
     if not isinstance(body, dict):
         return Asked(endpoint=endpoint, model="", bypass="the body is no JSON object")
     return read_chat(body) if endpoint == "chat" else read_responses(body)
