@@ -245,6 +245,11 @@ class ModelCard:
         """A digest of the whole card, 32 hex digits."""
         return _fingerprint(self)
 
+    @property
+    def pools_one_token(self) -> bool:
+        """True where one special token's vector stands for the text ("cls", "lasttoken"): others are not trained to be averaged."""
+        return self.pooling in ("cls", "lasttoken")
+
     def to_dict(self) -> dict[str, Any]:
         """The card as a JSON-ready dict."""
         return asdict(self) | {"settings": dict(self.settings)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ragkit.errors import InvalidInputError
+from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.types import Chunk, Document, ModelCard, Span, digest
 from ragkit.vec.mixing import mixed_keys
 
@@ -95,6 +95,19 @@ def text_readings(texts: Sequence[str], *, kind: str = "text") -> tuple[list[Rea
         if not isinstance(text, str):
             raise InvalidInputError(f"{kind} {place} is {type(text).__name__}, not str. Decode or convert it first.")
     return [Reading(text) for text in texts], lambda row: f"{kind} {row} ({texts[row][:40]!r})"
+
+
+def refuse_windows(readings: Sequence[Reading], name: Callable[[int], str], card: ModelCard) -> None:
+    """Raise CapabilityError for a window larger than its span where the model pools one special token."""
+    if not card.pools_one_token:
+        return
+    for row, reading in enumerate(readings):
+        if reading.passes is not None:
+            raise CapabilityError(
+                f"{name(row)} has a window larger than its span, so its own tokens must be pooled; {card.name!r} pools by "
+                f"{card.pooling!r}, and a mean of its token vectors is not what it was trained for. Use a model with mean pooling, "
+                "or chunks whose window is their span; a context (Situate) may stand before them."
+            )
 
 
 def reading_key(card: ModelCard, reading: Reading, *, side: str = "document") -> str:

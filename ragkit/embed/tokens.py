@@ -102,13 +102,17 @@ def _lower(backend: Backend) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TokenPlanner:
-    """Turns readings of one side (query or document) into jobs."""
+    """Turns readings of one side (query or document) into jobs.
+
+    ``pool_spans`` is False for models that pool one special token: they pool all they read, context included.
+    """
 
     tokenizer: HuggingFaceTokenizer
     prompt: str
     window: int
     vocab: int
     pool_prompt: bool
+    pool_spans: bool = True
 
     def jobs(self, readings: Sequence[Reading], name: Callable[[int], str], *, own: bool = False) -> list[Job]:
         """One job per different text that fits into a window, several for a longer one that may be read in passes.
@@ -139,7 +143,7 @@ class TokenPlanner:
                 job = Job(ids, [])
                 for row in wanted:
                     span = readings[row].span
-                    found = everything if span is None or places is None else places.of(span)
+                    found = places.of(span) if self.pool_spans and span is not None and places is not None else everything
                     job.pools.append((row, everything if found is not None and not len(found) else found))
                     if own and places is not None:
                         job.own.append(places.own(row, Span(0, len(text)) if span is None else span))

@@ -11,13 +11,13 @@ import numpy as np
 
 from ragkit.embed.batching import plan_batches
 from ragkit.embed.forward import Asked, Encoder, Pools, load_encoder
-from ragkit.embed.inputs import Passes, Reading, batch_readings, text_readings
+from ragkit.embed.inputs import Passes, Reading, batch_readings, refuse_windows, text_readings
 from ragkit.embed.parallel import Parts, parallel_parts
 from ragkit.embed.reach import Extend, Reach, check_temperature, plan_reach
 from ragkit.embed.spec import ModelSpec, check_choices, files_digest, read_spec
 from ragkit.embed.states import Gather, joined, own_rows
 from ragkit.embed.tokens import TokenPlanner, load_tokenizer, tokenizer_digest
-from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError
+from ragkit.errors import EmbeddingError, InvalidInputError
 from ragkit.seams import Receive, TokenStates, Vectors
 from ragkit.text import HuggingFaceTokenizer
 from ragkit.types import Chunk, Document, ModelCard
@@ -198,9 +198,9 @@ class TransformerEmbedder:
         farthest from where the window was cut. Memory is O(tokens) for ids and O(chunks x dim) for vectors. The encoding's
         shares then mix the text's own vector and the document's mean in; give all chunks of a document at once for that.
 
-        Raises CapabilityError where the model pools one special token ("cls", "lasttoken"): its token vectors are
-        not trained to be averaged. Other errors as in ``embed_texts``, and InvalidInputError for a chunk that is
-        not a slice of the document.
+        A model that pools one special token ("cls", "lasttoken") reads a context before the text and pools as it was trained
+        to, context included; a window larger than the span raises CapabilityError, for its token vectors are not trained
+        to be averaged. Other errors as in ``embed_texts``, and InvalidInputError for a chunk that is not a slice of the document.
         """
         return self.embed_batch([(document, chunks)])
 
@@ -264,8 +264,7 @@ class TransformerEmbedder:
         card = self.card
         if not readings:
             return np.empty((0, card.dim), dtype=np.float32)
-        if card.pooling in ("cls", "lasttoken"):
-            _refuse_spans(readings, name, card)
+        refuse_windows(readings, name, card)
         encoder, pools, parts = self._run(readings, name, prompt=prompt, asked=asked)
         vectors = encoder.finish(pools) if parts is None else parts.mean(encoder.finish(pools))
         check_vectors(vectors, name)
@@ -283,6 +282,7 @@ class TransformerEmbedder:
             window=reach.base if reach is not None and parallel else card.window,
             vocab=self._spec.vocab,
             pool_prompt=self._spec.pool_prompt,
+            pool_spans=not card.pools_one_token,
         )
         own = asked is not None
         parts = parallel_parts(planner, readings, name, longest=card.window, own=own) if parallel else None
@@ -292,16 +292,6 @@ class TransformerEmbedder:
         for batch in plan_batches(np.array([len(job.ids) for job in jobs]), budget=self._batch_tokens):
             encoder.encode([jobs[place] for place in batch], pools, asked)
         return encoder, pools, parts
-
-
-def _refuse_spans(readings: Sequence[Reading], name: Callable[[int], str], card: ModelCard) -> None:
-    for row, reading in enumerate(readings):
-        if reading.span is not None:
-            raise CapabilityError(
-                f"{name(row)} has a context or a window larger than its span, so its own tokens must be pooled; {card.name!r} pools by "
-                f"{card.pooling!r}, and a mean of its token vectors is not what it was trained for. Use a model with mean pooling, "
-                "or chunks without context whose window is their span."
-            )
 
 
 def check_vectors(vectors: Vectors, name: Callable[[int], str]) -> None:

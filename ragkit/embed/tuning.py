@@ -15,7 +15,7 @@ import numpy as np
 
 from ragkit.embed.batching import plan_batches
 from ragkit.embed.forward import has_native_bfloat16, load_encoder, quiet
-from ragkit.embed.inputs import batch_readings, text_readings
+from ragkit.embed.inputs import batch_readings, refuse_windows, text_readings
 from ragkit.embed.spec import read_spec
 from ragkit.embed.tokens import Job, TokenPlanner
 from ragkit.embed.transformer import TransformerEmbedder
@@ -118,11 +118,7 @@ class Tunable:
                 count += len(found)
             read.append((document, own))
         readings, name = batch_readings(read)
-        if self._encoder.pooling in ("cls", "lasttoken") and any(reading.span is not None for reading in readings):
-            raise CapabilityError(
-                f"{self.base.card.name!r} pools by {self._encoder.pooling!r}, so chunks cannot be read with their context. Use chunks "
-                "that stand alone, or a model with mean pooling."
-            )
+        refuse_windows(readings, name, self.base.card)
         jobs = self._planner(self.base.card.document_prompt).jobs(readings, name)
         return _planned(jobs, len(readings), parts)
 
@@ -201,6 +197,7 @@ class Tunable:
             window=self.base.card.window,
             vocab=self._spec.vocab,
             pool_prompt=self._spec.pool_prompt,
+            pool_spans=not self.base.card.pools_one_token,
         )
 
     def _gathered(self, parts: Tensor, owners: Tensor, counts: Sequence[int], n: int) -> Tensor:

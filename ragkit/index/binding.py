@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ragkit.chunk import Late, Pipeline, Situate
+from ragkit.chunk import Late, Pipeline
 from ragkit.errors import CapabilityError, InvalidInputError
 from ragkit.seams import Chunker, Embedder
 from ragkit.types import ModelCard
 
-#: Poolings, as cards name them, that take one special token, and those of services that return one vector per text.
-_ONE_TOKEN = ("cls", "lasttoken")
+#: Poolings, as cards name them, of services that return one vector per text.
 _ONE_VECTOR = ("remote", "langchain")
 
 
@@ -35,11 +34,10 @@ def check_readable(chunker: Chunker, card: ModelCard) -> None:
                 f"{card.window}, or an embedder with a larger window= where the model's position table allows it."
             )
     late = any(isinstance(step, Late) and step.blend > 0 for step in steps)
-    situated = any(isinstance(step, Situate) and step.use != "bm25" and step.blend > 0 and step.max_tokens > 0 for step in steps)
-    if card.pooling in _ONE_TOKEN and (late or situated):
+    if card.pools_one_token and late:
         raise CapabilityError(
-            f"{'Late' if late else 'Situate'} needs the mean of each chunk's own token vectors, and {card.name!r} pools by {card.pooling!r}: "
-            "its token vectors are not trained to be averaged. Use a model with mean pooling, or plain chunks."
+            f"Late needs the mean of each chunk's own token vectors, and {card.name!r} pools by {card.pooling!r}: its token vectors are not "
+            "trained to be averaged. Use Situate, which puts the context before the text, or a model with mean pooling."
         )
     if card.pooling in _ONE_VECTOR and late:
         raise CapabilityError(

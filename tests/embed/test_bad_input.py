@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ragkit.embed import TransformerEmbedder
@@ -106,13 +107,16 @@ def test_things_that_are_no_texts(make_model: Make, cut: Cut) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "lasttoken"])
-def test_models_that_pool_one_token_refuse_spans(make_model: Make, cut: Cut, pooling: str) -> None:
+def test_models_that_pool_one_token_refuse_windows_and_pool_contexts_as_they_pool_texts(
+    make_model: Make, cut: Cut, pooling: str
+) -> None:
     embedder = TransformerEmbedder(str(make_model(pooling=pooling)))
     document = Document("the cat sat on a mat", id="d")
     assert len(embedder.embed_chunks(document, [cut(document, 0, 7)])) == 1
-    for chunk in (cut(document, 0, 7, window=(0, 20)), cut(document, 0, 7, context="night")):
-        with pytest.raises(CapabilityError, match=f"pools by '{pooling}'"):
-            embedder.embed_chunks(document, [chunk])
+    with pytest.raises(CapabilityError, match=f"pools by '{pooling}'"):
+        embedder.embed_chunks(document, [cut(document, 0, 7, window=(0, 20))])
+    situated = embedder.embed_chunks(document, [cut(document, 0, 7, context="night")])
+    np.testing.assert_allclose(situated, embedder.embed_texts(["night\nthe cat"]), atol=1e-6)
 
 
 def test_no_tokens_at_all_is_an_error(make_model: Make) -> None:

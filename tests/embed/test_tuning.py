@@ -95,4 +95,4 @@ def test_refused(make_model: Make, cut: Callable[..., Chunk]):
     first = Tunable(TransformerEmbedder(str(make_model(pooling="cls"))), method="full")
     first.plan_chunks([(DOCUMENT, [cut(DOCUMENT, 0, 15)])])
     with pytest.raises(CapabilityError, match="pools by 'cls'"):
-        first.plan_chunks([(DOCUMENT, [cut(DOCUMENT, 0, 15, context="the cat")])])
+        first.plan_chunks([(DOCUMENT, [cut(DOCUMENT, 0, 15, window=(0, 20))])])

@@ -115,7 +115,7 @@ def test_what_stands_around_a_chunk_is_never_stale(tmp_path: Path, step: Situate
     [
         ("cls", Late(), True),
         ("lasttoken", Late(blend=0.5), True),
-        ("cls", Situate(), True),
+        ("cls", Situate(), False),
         ("cls", Situate(use="bm25"), False),
         ("cls", Late(blend=0), False),
         ("remote", Late(), True),
