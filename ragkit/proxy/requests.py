@@ -27,6 +27,8 @@ _SAMPLING = frozenset(
 )  # fmt: skip
 _TOOLS = frozenset({"function_call", "functions", "max_tool_calls", "parallel_tool_calls", "tool_choice", "tools"})
 _FORMAT = frozenset({"response_format", "text"})
+#: A temperature beyond which no endpoint has any.
+_HOTTEST = 9
 _INSTRUCTING = ("system", "developer")
 
 
@@ -97,7 +99,7 @@ def read_chat(body: Mapping[str, Any]) -> Asked:
         "chat",
         body,
         prompt=prompt or "",
-        system=_instructions([message.get("content") for message in instructions]),
+        system=_instructions(instructions),
         history=tuple(history),
         bypass=reason,
         used=("messages", "store"),
@@ -133,12 +135,12 @@ def read_responses(body: Mapping[str, Any]) -> Asked:
         or ("it asks for extra output" if body.get("include") else "")
         or _unsafe(body)
     )
-    system = [body["instructions"]] if isinstance(body.get("instructions"), str) else []
+    given_apart = [] if body.get("instructions") is None else [{"role": "system", "content": body["instructions"]}]
     return _asked(
         "responses",
         body,
         prompt=prompt or "",
-        system=_instructions([*system, *(message.get("content") for message in instructions)]),
+        system=_instructions([*given_apart, *instructions]),
         history=tuple(turns[:-1]),
         bypass=reason,
         used=("input", "instructions", "conversation", "previous_response_id", "prompt"),
@@ -159,7 +161,8 @@ def _asked(endpoint: Endpoint, body: Mapping[str, Any], *, bypass: str, used: Se
         rest={name: value for name, value in body.items() if name not in named} or None,
         stream=body.get("stream") is True,
         include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
-        temperature=float(temperature) if isinstance(temperature, (int, float)) else None,
+        # Within bounds: JSON has integers that no double holds.
+        temperature=float(max(-_HOTTEST, min(temperature, _HOTTEST))) if isinstance(temperature, (int, float)) else None,
         bypass=bypass or ("" if isinstance(model, str) and model else "no model is named"),
         exact="tools are offered" if _offers_tools(body) else "",
         **facts,
@@ -177,6 +180,8 @@ def _unsafe(body: Mapping[str, Any]) -> str:
         return "more than text is wanted"
     if body.get("web_search_options"):
         return "the web is searched"
+    if isinstance(body.get("temperature"), int) and abs(body["temperature"]) > _HOTTEST:
+        return "the temperature is beyond all bounds"
     return ""
 
 
@@ -194,11 +199,14 @@ def _leading(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(messages[:end])
 
 
-def _instructions(contents: Sequence[Any]) -> str:
+def _instructions(messages: Sequence[Mapping[str, Any]]) -> str:
     """One text for all instructions; different lists never give the same."""
-    if not contents:
+    if not messages:
         return ""
-    return contents[0] if len(contents) == 1 and isinstance(contents[0], str) else canonical_json(list(contents))
+    only = messages[0].get("content") if len(messages) == 1 else None
+    if isinstance(only, str) and not only.startswith("[{") and messages[0] == {"role": "system", "content": only}:
+        return only
+    return canonical_json([dict(message) for message in messages])
 
 
 def _text(content: Any, kind: str) -> str | None:

@@ -69,6 +69,7 @@ def test_transport_and_labels_are_not(change: dict[str, Any]) -> None:
         ({"logprobs": True}, "log probabilities"),
         ({"modalities": ["text", "audio"]}, "more than text"),
         ({"web_search_options": {"a": 1}}, "the web"),
+        ({"temperature": 10**400}, "beyond all bounds"),
         ({"messages": []}, "no list of messages"),
         ({"messages": "hello"}, "no list of messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "not the user's"),
@@ -144,3 +145,20 @@ def test_no_body_is_too_odd(body: dict[str, Any]) -> None:
         asked = read(body)
         if not asked.bypass:
             assert asked.scope(tenant="t", extra={}).digest
+
+
+def test_instructions_differ_by_role_name_and_number() -> None:
+    asked = {"role": "user", "content": "What is a chunk?"}
+    leading: list[list[dict[str, Any]]] = [
+        [],
+        [{"role": "system", "content": "Be brief."}],
+        [{"role": "developer", "content": "Be brief."}],
+        [{"role": "system", "content": "Be brief.", "name": "editor"}],
+        [{"role": "system", "content": "Be"}, {"role": "system", "content": "brief."}],
+        [{"role": "system", "content": '[{"content":"Be brief.","role":"developer"}]'}],
+        [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}],
+    ]
+    assert len({digest({"model": "m", "messages": [*some, asked]}) for some in leading}) == len(leading)
+    apart = [None, "Be brief.", ["Be brief."], {"text": "Be brief."}]
+    bodies = [{"model": "m", "input": "What is a chunk?", "instructions": one} for one in apart]
+    assert len({read_responses(body).scope(tenant="t", extra={}).digest for body in bodies}) == len(apart)
