@@ -59,7 +59,7 @@ def test_langchain_embeddings_read_context_but_not_the_document(tmp_path: Path) 
     fake = DeterministicFakeEmbedding(size=16)
     store = RagkitVectorStore.from_documents(DOCUMENTS, fake, path=tmp_path / "kb", chunker=SITUATED, name="fake")
     assert store.similarity_search("seal", k=1)
-    with pytest.raises(CapabilityError, match="wider than its span"):
+    with pytest.raises(CapabilityError, match="one vector per text"):
         RagkitVectorStore.from_documents(DOCUMENTS, fake, path=tmp_path / "late", chunker=LATE, name="fake")
 
 
