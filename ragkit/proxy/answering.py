@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -115,7 +114,7 @@ class Answering:
                 break
         if flight is None:
             return await self._fetch(replace(job, flight=self._flights.begin(key, begun=job.begun)))
-        body = await asyncio.shield(flight.landed)
+        body = await flight.wait()
         if body is None or job.found is None:
             return await self._fetch(job)
         self._metrics.collapsed.inc()

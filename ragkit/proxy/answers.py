@@ -14,6 +14,8 @@ from ragkit.proxy.requests import Asked, Endpoint
 Body = dict[str, Any]
 #: Characters per event of a replayed stream: enough for speed, few enough that a client sees progress.
 _PIECE = 256
+#: Tokens that no answer has: a double still holds it.
+_MANY = 2**53
 
 
 def outcome_of(endpoint: Endpoint, body: Any, *, status: int = 200, asked: Asked, no_store: bool = False) -> Outcome:
@@ -33,7 +35,8 @@ def _chat_outcome(body: Mapping[str, Any], facts: dict[str, Any]) -> Outcome:
     message = choices[0].get("message")
     if not isinstance(message, Mapping) or not isinstance(message.get("content"), (str, type(None))):
         return Outcome(text="", error="no message", **facts)
-    calls = len(message.get("tool_calls") or ()) + bool(message.get("function_call"))
+    called = message.get("tool_calls")
+    calls = (len(called) if isinstance(called, list) else bool(called)) + bool(message.get("function_call"))
     return Outcome(
         text=message.get("content") or "",
         finish=str(choices[0].get("finish_reason") or "nothing"),
@@ -72,7 +75,12 @@ def tokens_of(body: Mapping[str, Any]) -> tuple[int, int]:
         return 0, 0
     read = usage.get("prompt_tokens", usage.get("input_tokens"))
     written = usage.get("completion_tokens", usage.get("output_tokens"))
-    return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
+    return _count(read), _count(written)
+
+
+def _count(told: object) -> int:
+    """What an upstream says of itself is summed up here and must not break it: a negative or absurd number counts as none."""
+    return int(told) if isinstance(told, int) and 0 <= told < _MANY else 0
 
 
 def replayed(body: Mapping[str, Any]) -> Body:

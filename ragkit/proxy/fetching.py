@@ -122,6 +122,8 @@ class Fetching:
     def _recorded(self, job: Job, response: httpx2.Response) -> Response:
         """Pass a stream on while it is recorded. A client that leaves does not stop it: its answer is paid for, and kept."""
         stream = Stream()
+        if job.flight is not None:
+            job.flight.when_awaited(stream.hurry)
         self._tasks.start(self._pump(job, response, stream))
         answer = Passing(stream, status=response.status_code, ended=stream.leave)
         answer.raw_headers = encoded([*response_headers(response.headers.multi_items()), *job.headers.items()])
@@ -134,6 +136,9 @@ class Fetching:
             async with asyncio.timeout(self._settings.deadline):
                 async for data in response.aiter_raw():
                     recording.feed(data)
+                    if recording.spoilt:
+                        # Who waits for it need not wait for the rest.
+                        self._end(job)
                     await stream.put(data)
         except (httpx2.HTTPError, TimeoutError) as error:
             self._metrics.upstream_failures.labels(job.upstream.url, "body").inc()
@@ -144,14 +149,15 @@ class Fetching:
             raise
         finally:
             body = None if broken else recording.body
-            await response.aclose()
             if body is None:
                 self._end(job)
                 self._metrics.unstored.labels("incomplete").inc()
             else:
                 # Beside the client, which may be slow to take the rest.
                 self._tasks.start(self._keep(job, body))
-            await stream.end(broken)
+            stream.end(broken)
+            # Last: a connection that cannot be closed is nobody's fault who waits here.
+            await response.aclose()
 
     async def _keep(self, job: Job, given: bytes | Body, *, status: int = 200) -> None:
         """Land those who wait, and store what may be stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,20 @@ class Flight:
     key: str
     begun: float
     landed: asyncio.Future[Body | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    _awaited: bool = False
+    _hurry: Callable[[], None] = lambda: None
+
+    async def wait(self) -> Body | None:
+        """Its body, or None; whoever makes the answer is told that it is waited for."""
+        self._awaited = True
+        self._hurry()
+        return await asyncio.shield(self.landed)
+
+    def when_awaited(self, hurry: Callable[[], None]) -> None:
+        """Call ``hurry`` as soon as somebody waits, each time somebody more does."""
+        self._hurry = hurry
+        if self._awaited:
+            hurry()
 
     def land(self, body: Body | None) -> None:
         """Give those who wait the answer; the first call counts."""

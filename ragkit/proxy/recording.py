@@ -48,6 +48,11 @@ class Recording:
             self._spoil("the answer is longer than entries may be")
 
     @property
+    def spoilt(self) -> bool:
+        """Whether it is known already that there will be no body."""
+        return self._left <= 0
+
+    @property
     def body(self) -> Body | None:
         """The answer as it would have come without streaming."""
         return self._frame if self._done and not self.why else None
@@ -113,6 +118,6 @@ class Recording:
 
     def _responses(self, kind: str, event: Body) -> None:
         if kind == "response.completed":
-            self._frame, self._done, self.why = dict(event["response"]), True, ""
+            self._frame, self._done, self.why = {**event["response"]}, True, ""
         elif kind in ("response.failed", "response.incomplete", "error"):
             self._spoil(f"the stream ended with {kind}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from inside import CHAT, asks, completion, inside, text_of
+from inside import CHAT, asks, completion, inside, streamed, text_of
 
 
 class Slow:
@@ -89,3 +91,68 @@ async def test_the_answer_comes_before_it_is_stored_and_is_found_meanwhile(tmp_p
         await app.settled()
         assert len(cache) == 1
         assert up.count == 1
+
+
+async def test_nobody_waits_for_somebody_elses_slow_client(tmp_path: Path) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return streamed(1000)
+
+    async with inside(tmp_path, answer) as app:
+        begun, gone = asyncio.Event(), asyncio.Event()
+
+        async def stuck(message: dict[str, Any]) -> None:
+            if message.get("body"):
+                begun.set()
+                await gone.wait()
+
+        slow = asyncio.create_task(app.ask(CHAT, asks("long?", stream=True), send=stuck))
+        await begun.wait()
+        joined = await asyncio.wait_for(app.ask(CHAT, asks("long?")), 30)
+        assert "COLLAPSED" in joined.header("x-ragkit-cache")
+        assert text_of(joined).endswith("w999 ")
+        gone.set()
+        await slow
+
+
+async def test_nobody_waits_for_the_end_of_a_stream_that_cannot_be_shared(tmp_path: Path) -> None:
+    seen, go_on = 0, asyncio.Event()
+
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        nonlocal seen
+        seen += 1
+
+        async def events() -> AsyncIterator[bytes]:
+            call: dict[str, Any] = {"index": 0, "delta": {"tool_calls": [{"index": 0}]}, "finish_reason": None}
+            yield b"data: " + json.dumps({"id": "c", "model": "m", "choices": [call]}).encode() + b"\n\n"
+            await go_on.wait()
+            yield b"data: [DONE]\n\n"
+
+        kind = {"content-type": "text/event-stream"}
+        return httpx2.Response(200, headers=kind, content=events()) if seen == 1 else httpx2.Response(200, json=completion("own"))
+
+    async with inside(tmp_path, answer) as app:
+        first = asyncio.create_task(app.ask(CHAT, asks("call?", stream=True)))
+        while not seen:
+            await asyncio.sleep(0.005)
+        assert text_of(await asyncio.wait_for(app.ask(CHAT, asks("call?")), 30)) == "own"
+        go_on.set()
+        assert (await first).body.endswith(b"[DONE]\n\n")
+
+
+async def test_a_connection_that_cannot_be_closed_keeps_nobody_waiting(tmp_path: Path) -> None:
+    class Unclosable(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for part in streamed(3).stream:  # type: ignore[union-attr]
+                yield part
+
+        async def aclose(self) -> None:
+            raise OSError("no")
+
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Unclosable())
+
+    async with inside(tmp_path, answer) as app:
+        asked = (app.ask(CHAT, asks("open?", stream=True)) for _ in range(2))
+        done = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+        assert len(done) == 2
+        await app.settled()

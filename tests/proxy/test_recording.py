@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.proxy.answers import events, outcome_of, replayed
+from ragkit.proxy.answers import events, outcome_of, replayed, tokens_of
 from ragkit.proxy.recording import Recording
 from ragkit.proxy.requests import Asked
 
@@ -74,6 +74,7 @@ def chunk(finish: str | None = None, index: int = 0, **delta: Any) -> dict[str, 
         (fed(chunk(content={"odd": 1})), "no text"),
         (fed({"choices": 3}), "unknown shape"),
         (fed({"type": "response.failed"}, endpoint="responses"), "response.failed"),
+        (fed({"type": "response.completed", "response": "ab"}, endpoint="responses"), "unknown shape"),
     ],
 )
 def test_what_is_not_whole_is_no_answer(recording: Recording, why: str) -> None:
@@ -103,7 +104,15 @@ def test_odd_bodies_are_errors(body: Any, part: str) -> None:
     assert part in outcome_of("chat", body, asked=ASKED).error
 
 
+@pytest.mark.parametrize("told", [-5, 10**400, True, "7", None, 2.5])
+def test_an_absurd_usage_counts_as_none(told: Any) -> None:
+    assert tokens_of({"usage": {"prompt_tokens": told, "completion_tokens": 7}}) == (int(told is True), 7)
+
+
 def test_outcomes_tell_what_must_not_be_stored() -> None:
+    odd = completion("x")
+    odd["choices"][0]["message"]["tool_calls"] = 5
+    assert outcome_of("chat", odd, asked=ASKED).tool_calls
     assert outcome_of("chat", completion("x"), asked=ASKED).text == "x"
     assert outcome_of("chat", completion("x", tool_calls=[{}]), asked=ASKED).tool_calls == 1
     assert outcome_of("chat", completion("x", refusal="no"), asked=ASKED).refusal
