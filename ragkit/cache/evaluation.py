@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ragkit.cache.guards import check
 from ragkit.cache.policies.fixed import calibrate
+from ragkit.cache.policies.risk import exact_upper
 from ragkit.cache.suite import Pair
 from ragkit.errors import InvalidInputError
 
@@ -144,14 +145,19 @@ def evaluate_pairs(
     f1 = 2 * right / np.maximum(hits + positive, 1e-12)
     shown = np.unique(np.linspace(0, len(hits) - 1, min(50, len(hits))).astype(int)) if len(hits) else np.zeros(0, dtype=int)
     found = calibrate(np.where(open_, values, -np.inf), good, budget=budget, per=per)
-    if found.certified is not None:
+    # Few hits keep any budget per request, even when most of them are wrong.
+    trusted = found.certified is not None and exact_upper(found.wrong, found.hits) <= 0.5
+    if trusted:
         why = (
             f"on these pairs at most {found.upper:.4f} wrong per {per} at {found.certified:.3f} (95 % bound), "
             f"{found.hits} of {found.pairs} served"
         )
         policy = found.to_dict()
     else:
-        why = f"no threshold keeps {budget:g} wrong per {per} on these {len(values)} pairs: start in shadow mode and learn online"
+        why = (
+            f"no threshold keeps {budget:g} wrong per {per} on these {len(values)} pairs and serves hits that are shown to be mostly right: "
+            "start in shadow mode and learn online"
+        )
         policy = {"policy": "certified", "budget": budget, "per": per}
     return PairReport(
         pairs=len(values),
