@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreFullError
 
-#: Seconds to wait for another process that writes.
-_PATIENCE = 30.0
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 #: What growing the memory that processes share says on a full disk.
@@ -23,8 +22,9 @@ class SqliteFile:
 
     ``what`` names the file in messages ("The vector cache"), ``remedy`` says what to do when it is damaged. ``durable``
     False lets the newest commits be lost with the power, never the file. ``checkpoints`` False leaves it to the caller to move
-    the write-ahead log into the file, so that no commit waits for the disk. Several threads and processes may share it, on a
-    local disk; callers hold a lock of their own around a connection.
+    the write-ahead log into the file, so that no commit waits for the disk. ``patience`` is how many seconds to wait for another
+    process that writes. Several threads and processes may share it, on a local disk; callers hold a lock of their own around a
+    connection.
     """
 
     def __init__(
@@ -37,10 +37,11 @@ class SqliteFile:
         format: int = 1,
         durable: bool = True,
         checkpoints: bool = True,
+        patience: float = 30.0,
     ) -> None:
         self.path = Path(path).expanduser()
         self._what, self._schema, self._remedy = what, schema, remedy
-        self._format, self._durable, self._checkpoints = format, durable, checkpoints
+        self._format, self._durable, self._checkpoints, self._patience = format, durable, checkpoints, patience
         self._open: tuple[int, sqlite3.Connection] | None = None
 
     def connection(self) -> sqlite3.Connection:
@@ -77,7 +78,7 @@ class SqliteFile:
         cannot = f"{self._what} {str(self.path)!r} cannot be opened: {{}}. Give a file on a local disk that you may write to."
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=self._patience, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(cannot.format(error)) from error
         try:
@@ -96,7 +97,7 @@ class SqliteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _to_wal(connection, self._patience)
         if not self._durable:
             connection.execute("PRAGMA synchronous = NORMAL")
         if not self._checkpoints:
@@ -113,3 +114,16 @@ class SqliteFile:
         with connection:
             connection.execute(self._schema)
             connection.execute(f"PRAGMA user_version = {self._format}")
+
+
+def _to_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch to WAL mode. SQLite itself does not wait here for others who open the same new file at the same time."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)

@@ -71,11 +71,11 @@ class Embedding:
             tenant = tenant_of(received.headers, self._secret, shared=self._settings.shared_tenant)
             sent = {"query": out.query, "headers": deciding(out.headers)}
             about = canonical_json([{name: body.get(name) for name in _DECIDING}, sent])
-            keys = [digest(tenant, upstream.url, about, canonical_json(one)) for one in inputs]
+            keys = await aside(len(data), lambda: [digest(tenant, upstream.url, about, canonical_json(one)) for one in inputs])
             known = await self._look(keys) if controls.lookup and not controls.dry_run else {}
         missing = [place for place, key in enumerate(keys) if key not in known]
         if inputs is not None and keys and not missing:
-            return self._answer(body, [known[key] for key in keys], {}, [], _told(len(keys), 0))
+            return await self._answer(body, [known[key] for key in keys], {}, [], _told(len(keys), 0))
         if controls.only_cached:
             told = _told(len(keys) - len(missing), len(missing) or 1)
             return failure(504, "Only stored embeddings were asked for, and some are not.", kind="only_if_cached", extra=told)
@@ -130,11 +130,11 @@ class Embedding:
             await asyncio.to_thread(self._vectors.save, added)
         except (RagkitError, sqlite3.Error) as error:
             self._failed("put", error)
-        return self._answer(
+        return await self._answer(
             body, [(known | added)[key] for key in keys], told, response_headers(response.headers.multi_items(), DECODED), headers
         )
 
-    def _answer(
+    async def _answer(
         self,
         body: Mapping[str, Any],
         values: list[Any],
@@ -142,15 +142,9 @@ class Embedding:
         upstream: list[tuple[str, str]],
         headers: dict[str, str],
     ) -> Response:
-        found = [{"object": "embedding", "index": place, "embedding": value} for place, value in enumerate(values)]
-        whole = {
-            "object": "list",
-            "model": body["model"],
-            "usage": {"prompt_tokens": 0, "total_tokens": 0},
-            **told,
-            "data": found,
-        }
-        answer = Response(json.dumps(whole), media_type="application/json")
+        about = {"object": "list", "model": body["model"], "usage": {"prompt_tokens": 0, "total_tokens": 0}, **told}
+        size = sum(len(value) for value in values if isinstance(value, (str, list)))
+        answer = Response(await aside(size, lambda: _written(about, values)), media_type="application/json")
         own = {name.decode() for name, _ in answer.raw_headers}
         answer.raw_headers += encoded([*((name, value) for name, value in upstream if name.lower() not in own), *headers.items()])
         return answer
@@ -195,6 +189,13 @@ def _fresh(told: Mapping[str, Any], count: int) -> list[Any] | None:
     if sorted(place for place in places if isinstance(place, int)) != list(range(count)):
         return None
     return [one["embedding"] for _, one in sorted(zip(places, data, strict=True), key=lambda pair: pair[0])]
+
+
+def _written(about: Mapping[str, Any], values: list[Any]) -> str:
+    """The answer as JSON, one embedding after the other: the encoder lets nobody else run while it is at one."""
+    head = json.dumps({name: value for name, value in about.items() if name != "data"})
+    found = ({"object": "embedding", "index": place, "embedding": value} for place, value in enumerate(values))
+    return f'{head[:-1]}, "data": [{", ".join(map(json.dumps, found))}]}}'
 
 
 def _told(known: int, asked: int) -> dict[str, str]:

@@ -14,6 +14,8 @@ from ragkit.sqlite import SqliteFile
 #: Rows in the order in which they were stored: ``age`` grows with every row, so the lowest are the oldest.
 _SCHEMA = "CREATE TABLE IF NOT EXISTS kept (age INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL)"
 _AT_ONCE = 500
+#: Seconds to wait for another server that writes: a client waits, too, and what is not kept can be asked for again.
+_PATIENCE = 1.0
 #: Share of the rows that is given up at a time, from the oldest on, when the file is full.
 _SHARE = 10
 
@@ -27,7 +29,12 @@ class Vectors:
 
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
         self._file = SqliteFile(
-            path, what="The file of embeddings", schema=_SCHEMA, remedy="Delete it: it only saves time.", durable=False
+            path,
+            what="The file of embeddings",
+            schema=_SCHEMA,
+            remedy="Delete it: it only saves time.",
+            durable=False,
+            patience=_PATIENCE,
         )
         self._limit = limit
         self._lock = Lock()
