@@ -96,7 +96,7 @@ class Vault:
 
     def glance(self, key: str, principal: str, *, oldest: float) -> tuple[bool, Entry | None]:
         """True and ``exact``; False where others have written something since the last ``sync``, or somebody is at work here. Never waits."""
-        if self.log.changed() or not self._lock.acquire(blocking=False):
+        if self.log.changed(wait=False) or not self._lock.acquire(blocking=False):
             return False, None
         try:
             return True, self.exact(key, principal, oldest=oldest)

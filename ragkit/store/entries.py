@@ -57,7 +57,8 @@ class EntryLog:
             self._journal.close()
         # The journal of another table that lay here is another file.
         self._journal = Journal(self.path / f"journal-{self._born:016x}.sqlite")
-        self._version, self._place = -1, 0
+        self._version: int | None = -1
+        self._place = 0
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -89,10 +90,13 @@ class EntryLog:
 
     # Reading
 
-    def changed(self) -> bool:
-        """True when there may be rows that ``unread`` has not returned. Costs microseconds. Raises StoreError."""
+    def changed(self, *, wait: bool = True) -> bool:
+        """True when there may be rows that ``unread`` has not returned, also, without ``wait``, while another thread reads.
+
+        Costs microseconds. Raises StoreError.
+        """
         journal = self._opened()
-        return not journal.exists() or journal.version() != self._version
+        return not journal.exists() or journal.version(wait=wait) != self._version
 
     def unread(self) -> tuple[list[LogRow], bool]:
         """Rows not returned before and not appended here, and whether the log was begun anew (forget all, then take them)."""
@@ -105,7 +109,7 @@ class EntryLog:
         found = journal.since(self._place)
         with self._lock:
             rows = {values[0]: row_from(values) for values in found.rows if values[0] not in self._known}
-            if found.missed or self._version < 0:
+            if found.missed or self._version == -1:
                 # In this order: rows leave the journal after they have come to the table.
                 rows |= {row.row: row for row in from_arrow(self._unknown()) if row.row not in self._known}
             self._known.update(rows)

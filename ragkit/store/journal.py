@@ -19,6 +19,8 @@ _SCHEMA = f"CREATE TABLE IF NOT EXISTS waiting (place INTEGER PRIMARY KEY AUTOIN
 _INSERT = f"INSERT INTO waiting ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
 #: Rows that are deleted in one transaction: writers wait for it.
 _AT_ONCE = 64
+#: Pages of the write-ahead log from which on writers wait until all of it is moved, and seconds that this waits for readers.
+_LONG, _PAUSE = 4096, 0.5
 
 
 class Unread(NamedTuple):
@@ -32,7 +34,7 @@ class Unread(NamedTuple):
 class Journal:
     """The file at ``path``. Rows are numbered without gaps by their ``place``, and leave from the lowest place on.
 
-    Reading and writing have a connection each, so that nobody who looks waits for somebody who writes.
+    Reading, writing and keeping in shape have a connection each, so that nobody who looks waits for somebody who does the others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +47,8 @@ class Journal:
             "checkpoints": False,
         }
         self._reader, self._writer = SqliteFile(path, **options), SqliteFile(path, **options)
-        self._read_lock, self._write_lock = Lock(), Lock()
+        self._keeper = SqliteFile(path, **options, patience=_PAUSE)
+        self._read_lock, self._write_lock, self._keep_lock = Lock(), Lock(), Lock()
         self._name = str(path)
         self._reader.connection()
         # While it is open no other file can have its inode.
@@ -58,10 +61,15 @@ class Journal:
         except OSError:
             return False
 
-    def version(self) -> int:
-        """Another number after every commit of another connection. Costs microseconds."""
-        with self._read_lock, self._reader.told("looking for news"):
-            return int(self._reader.connection().execute("PRAGMA data_version").fetchone()[0])
+    def version(self, *, wait: bool = True) -> int | None:
+        """Another number after every commit of another connection; costs microseconds. None, without ``wait``, while others read."""
+        if not self._read_lock.acquire(blocking=wait):
+            return None
+        try:
+            with self._reader.told("looking for news"):
+                return int(self._reader.connection().execute("PRAGMA data_version").fetchone()[0])
+        finally:
+            self._read_lock.release()
 
     def since(self, place: int) -> Unread:
         """What was written behind ``place``."""
@@ -76,17 +84,21 @@ class Journal:
         """Commit rows, all or none; on return they survive the end of this process. Returns the place of the last."""
         values = list(map(values_of, rows))
         with self._write_lock, self._writer.told("storing in the cache"):
-            if not self.exists():
-                raise StoreCorruptError(f"The cache {self.path.parent} was removed while it was open. Open it again.")
+            self._demand()
             with self._writer.connection() as connection:
                 connection.executemany(_INSERT, values)
                 return int(connection.execute("SELECT seq FROM sqlite_sequence").fetchone()[0])
 
+    def _demand(self) -> None:
+        if not self.exists():
+            raise StoreCorruptError(f"The cache {self.path.parent} was removed while it was open. Open it again.")
+
     def oldest(self, count: int) -> tuple[list[tuple[Any, ...]], int]:
         """The first ``count`` rows at most, as ``values_of`` gives them, and the place of the last."""
-        with self._read_lock, self._reader.told("reading"):
+        with self._keep_lock, self._keeper.told("reading"):
+            self._demand()
             found = (
-                self._reader.connection()
+                self._keeper.connection()
                 .execute(f"SELECT {_NAMES}, place FROM waiting ORDER BY place LIMIT ?", (count,))
                 .fetchall()
             )
@@ -102,9 +114,15 @@ class Journal:
                 connection.execute("DELETE FROM waiting WHERE place <= ?", (min(place, first + _AT_ONCE - 1),))
 
     def settle(self) -> None:
-        """Move SQLite's write-ahead log into the file, as far as nobody reads it, so that it does not grow on."""
-        with self._read_lock, self._reader.told("shortening"):
-            self._reader.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """Move SQLite's write-ahead log into the file, so that it is written from its beginning again and does not grow on.
+
+        That needs a moment in which nothing is left to move; where the log is long, writers wait for it.
+        """
+        with self._keep_lock, self._keeper.told("shortening"):
+            connection = self._keeper.connection()
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > _LONG:
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     @contextmanager
     def keeping(self, wait: float) -> Iterator[bool]:
@@ -112,17 +130,21 @@ class Journal:
 
         The lock is that of a SQLite file with nothing in it, so it ends with its process.
         """
-        path = self.path.with_suffix(".keeping")
-        with closing(sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)) as connection:
+        with (
+            self._keeper.told("keeping it in shape"),
+            closing(sqlite3.connect(self.path.with_suffix(".keeping"), timeout=wait, check_same_thread=False)) as connection,
+        ):
             try:
                 connection.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
-                yield False
-                return
-            yield True
+                alone = True
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                alone = False
+            yield alone
 
     def close(self) -> None:
         """Close the file."""
-        with self._read_lock, self._write_lock:
-            self._reader.close()
-            self._writer.close()
+        with self._read_lock, self._write_lock, self._keep_lock:
+            for file in (self._reader, self._writer, self._keeper):
+                file.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Timer
 
 import lancedb
 import pyarrow as pa
@@ -15,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreFullError
-from ragkit.store import entries
+from ragkit.store import entries, journal
 from ragkit.store.entries import EntryLog
+from ragkit.store.journal import Journal
 from ragkit.store.log_rows import LogRow, fields, from_arrow, row_from, to_arrow, values_of
 
 
@@ -197,3 +200,55 @@ def test_what_is_refused_is_not_written(tmp_path: Path) -> None:
     assert read(opened(tmp_path / "c")) == [1]
     log.append([LogRow(kind="put", at=4, row=4)])
     assert read(opened(tmp_path / "c")) == [1, 4]
+
+
+def test_the_log_of_the_journal_does_not_grow_while_writers_never_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, sizes = opened(tmp_path / "c"), []
+    monkeypatch.setattr(journal, "_LONG", 50)
+    keeper = log._journal._keeper.connection()
+    for _ in range(4):
+        for _ in range(30):
+            log.append([LogRow(kind="put", at=1, answer="a" * 9000)])
+        with closing(sqlite3.connect(log._journal.path, isolation_level=None)) as other:
+
+            def meanwhile(said: str, other: sqlite3.Connection = other) -> None:
+                if "PASSIVE" in said:
+                    # What is written now cannot be moved: somebody reads what was before.
+                    other.execute("BEGIN").execute("SELECT count(*) FROM waiting").fetchone()
+                    log.append([LogRow(kind="put", at=2)])
+                elif "RESTART" in said:
+                    other.execute("COMMIT")
+
+            keeper.set_trace_callback(meanwhile)
+            log.fold()
+        sizes.append(next((tmp_path / "c").glob("journal*-wal")).stat().st_size)
+    assert sizes[-1] < 2 * sizes[0]
+
+
+def test_keeping_tells_a_folder_that_is_gone(tmp_path: Path) -> None:
+    log = opened(tmp_path / "c")
+    log.append([LogRow(kind="put", at=1)])
+    shutil.rmtree(tmp_path / "c")
+    with pytest.raises(StoreError, match="shape"), log.keeping():
+        pass
+    with pytest.raises(StoreCorruptError, match="removed"):
+        log.fold()
+
+
+def test_news_are_not_waited_for_while_another_thread_reads(tmp_path: Path) -> None:
+    log = opened(tmp_path / "c")
+    read(log)
+    assert not log.changed(wait=False)
+    with log._journal._read_lock:
+        assert log.changed(wait=False)
+
+
+def test_a_new_file_that_others_are_opening_too_is_waited_for(tmp_path: Path) -> None:
+    """SQLite refuses at once to change the mode of a file that somebody writes to."""
+    path = tmp_path / "j.sqlite"
+    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = Timer(0.1, other.execute, ["COMMIT"])
+        done.start()
+        Journal(path).close()
+        done.join()
