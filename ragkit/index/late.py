@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ragkit.errors import InvalidInputError
+from ragkit.lexical import Analyzer
 from ragkit.rerank.passages import Passages
 from ragkit.rerank.reranker import CompressedReranker
 from ragkit.seams import Vectors
@@ -16,7 +17,7 @@ from ragkit.store.chunks import id_filters
 from ragkit.store.codes import content_addresses
 from ragkit.store.escape import unescape
 from ragkit.store.multivectors import MultiVectors
-from ragkit.store.rows import stored_columns, stored_from
+from ragkit.store.rows import Stored, stored_columns, stored_from
 from ragkit.types import Hit, Part
 
 if TYPE_CHECKING:
@@ -73,38 +74,49 @@ class LateInteraction:
         _whole("fetch_k", fetch_k)
         if not isinstance(question, str) or not question.strip():
             raise InvalidInputError(f"The query is {question!r}; ask with at least one word.")
-        (states,) = self._codes.ask(self._reranker, [question], dense=False).states
+        # As every search reads questions: without the words around them that ask for nothing.
+        bare = Analyzer.from_recipe(self._of().header.analyzer).asked(question)
+        (states,) = self._codes.ask(self._reranker, [bare], dense=False).states
         asked = self._reranker.compressor.query(states)
         heavy = asked.vectors[asked.gates > 0]
         if not len(heavy):
             return []
         among = None if where is None else self._matching(where)
-        near = self._table.nearest(heavy, limit=max(k, fetch_k), among=among)
-        codes = self._codes.passages(self._reranker, near)
+        near = self._near(heavy, max(k, fetch_k), among)
+        codes = self._codes.passages(self._reranker, list(near))
         known = [chunk for chunk in near if chunk in codes]
         scores = dict(zip(known, self._reranker.score(asked, codes, known).tolist(), strict=True))
-        return self._hits(scores, k)
+        return _hits(near, scores, k)
+
+    def _near(self, queries: Vectors, wanted: int, among: Sequence[str] | None) -> dict[str, Stored]:
+        """The nearest ``wanted`` chunks that are still stored, nearest first: those that are gone since ``fill`` take no one's place."""
+        store, limit = self._of(), wanted
+        columns = stored_columns(store.header)
+        while True:
+            near = self._table.nearest(queries, limit=limit, among=among)
+            rows = {one.chunk.id: one for where in id_filters("id", near) for one in stored_from(store.scan(columns, where))}
+            if len(rows) >= wanted or len(near) < limit:
+                return {chunk: rows[chunk] for chunk in [one for one in near if one in rows][:wanted]}
+            limit *= 2
 
     def _matching(self, where: Mapping[str, Any]) -> list[str]:
         store = self._of()
         return [unescape(one) for one in store.scan(["id"], compile_where(where, store.columns())).column("id").to_pylist()]
 
-    def _hits(self, scores: Mapping[str, float], k: int) -> list[Hit]:
-        store = self._of()
-        columns = stored_columns(store.header)
-        found = [one for where in id_filters("id", list(scores)) for one in stored_from(store.scan(columns, where))]
-        found.sort(key=lambda one: (-scores[one.chunk.id], one.chunk.doc_id, one.chunk.start))
-        return [
-            Hit(
-                chunk=one.chunk,
-                score=scores[one.chunk.id],
-                rank=rank,
-                parts={"late": Part(score=scores[one.chunk.id], rank=rank, share=scores[one.chunk.id])},
-                lines=one.lines,
-                document=one.document,
-            )
-            for rank, one in enumerate(found[:k], 1)
-        ]
+
+def _hits(rows: Mapping[str, Stored], scores: Mapping[str, float], k: int) -> list[Hit]:
+    found = sorted((rows[one] for one in scores), key=lambda one: (-scores[one.chunk.id], one.chunk.doc_id, one.chunk.start))
+    return [
+        Hit(
+            chunk=one.chunk,
+            score=scores[one.chunk.id],
+            rank=rank,
+            parts={"late": Part(score=scores[one.chunk.id], rank=rank, share=scores[one.chunk.id])},
+            lines=one.lines,
+            document=one.document,
+        )
+        for rank, one in enumerate(found[:k], 1)
+    ]
 
 
 def _whole(name: str, value: object) -> None:

@@ -73,6 +73,23 @@ def test_what_changes_is_found_after_fill_and_what_is_gone_never(index: Index, c
     assert {hit.chunk.id for hit in again} == {chunk.id for one in index.document_ids() for chunk in index.chunks_of(one)}
 
 
+def test_what_is_gone_takes_no_place_from_what_is_stored(index: Index, compressor: TokenCompressor) -> None:
+    late = index.codes.late_interaction(CompressedReranker(compressor), vectors=8)
+    late.fill()
+    gone = {hit.chunk.doc_id for hit in late.search(QUESTION, k=6, fetch_k=6)}
+    index.delete(sorted(gone))
+    before = late.search(QUESTION, k=4, fetch_k=4)
+    assert len(before) == 4
+    late.fill()
+    assert late.search(QUESTION, k=4, fetch_k=4) == before
+
+
+def test_words_that_ask_for_nothing_are_not_asked(index: Index, compressor: TokenCompressor) -> None:
+    late = index.codes.late_interaction(CompressedReranker(compressor), vectors=8)
+    late.fill()
+    assert late.search(f"Hi, could you please tell me {QUESTION}? Thanks!", k=5) == late.search(f"{QUESTION}?", k=5)
+
+
 def test_what_cannot_be_asked(index: Index, compressor: TokenCompressor) -> None:
     with pytest.raises(InvalidInputError, match="vectors is 0"):
         index.codes.late_interaction(CompressedReranker(compressor), vectors=0)
