@@ -113,7 +113,7 @@ def _values(
     for first in range(0, len(questions), _QUESTIONS):
         some = list(questions[first : first + _QUESTIONS])
         found = index.search_many(some, k=max(k, reranker.depth), fetch_k=max(k, reranker.depth))
-        states = index.codes.ask(reranker, some, dense=False).states
+        states = index.codes.ask(reranker, [index.analyzer.asked(one) for one in some], dense=False).states
         codes = index.codes.passages(reranker, list(dict.fromkeys(hit.chunk.id for hits in found for hit in hits)))
         for at, (read, hits) in enumerate(zip(states, found, strict=True), first):
             asked = reranker.compressor.query(read)
