@@ -82,8 +82,12 @@ def search_many(
             f"There are {len(vectors)} query vectors and {len(queries_tokens)} token lists; give one each per query."
         )
     searches = [_Search(arms, vector, tokens, mode, fusion, bm25) for vector, tokens in zip(vectors, queries_tokens, strict=True)]
-    blocks = (searches[first : first + _BLOCK] for first in range(0, len(searches), _BLOCK))
-    return [hits for block in blocks for hits in _finish(arms, block, k, fetch_k, where)]
+    hits: list[list[Hit]] = []
+    while searches:
+        # What is done lets go of its candidates; all questions are checked before the first is asked.
+        hits += _finish(arms, searches[:_BLOCK], k, fetch_k, where)
+        del searches[:_BLOCK]
+    return hits
 
 
 def _finish(arms: Arms, searches: Sequence[_Search], k: int, fetch_k: int, where: Where | None) -> list[list[Hit]]:

@@ -23,8 +23,15 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
     global _loop
     with _LOCK:
         if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="ragkit-reading", daemon=True).start()
+            fresh = asyncio.new_event_loop()
+            try:
+                threading.Thread(target=fresh.run_forever, name="ragkit-reading", daemon=True).start()
+            except RuntimeError:
+                # No more threads now; kept, the loop would let every later search wait for ever.
+                fresh.close()
+                work.close()
+                raise
+            _loop = fresh
     waiting = asyncio.run_coroutine_threadsafe(work, _loop)
     try:
         return waiting.result()

@@ -183,6 +183,13 @@ def test_many_questions_at_once_are_answered_as_one_by_one(rows, questions, mode
     assert many == [ask(arms, vector, some, k=k, mode=mode, fetch_k=3) for vector, some in questions]
 
 
+def test_questions_beyond_one_block_come_in_order():
+    arms = MemoryArms([row("a", (1.0, 0.0), "cat", start=0), row("b", (0.0, 1.0), "dog", start=0)])
+    tokens = [["cat"] if number % 3 else ["dog"] for number in range(300)]
+    found = search_many(arms, query_vectors=None, queries_tokens=tokens, k=1, mode="bm25")
+    assert [hits[0].chunk.doc_id for hits in found] == ["a" if number % 3 else "b" for number in range(300)]
+
+
 def test_many_questions_share_one_scan_and_bm25_needs_no_vectors():
     arms = MemoryArms([row("a", (1, 0), "cat"), row("b", (0, 1), "dog")])
     search_many(arms, query_vectors=np.eye(2, dtype=np.float32), queries_tokens=[["cat"], ["dog"]], k=1)
