@@ -100,6 +100,9 @@ def saying_warnings() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always", RuntimeWarning)
         yield
+    for one in met:
+        if not issubclass(one.category, RuntimeWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     for message in dict.fromkeys(str(one.message) for one in met if issubclass(one.category, RuntimeWarning)):
         say(f"ragkit: {message}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 from ragkit import Document, Index
 from ragkit.chunk import MarkdownChunker, Parents
 from ragkit.cli.app import app
+from ragkit.cli.searching import saying_warnings
 from ragkit.embed import TransformerEmbedder
 from ragkit.retrieve import Phrasings, Shape
 
@@ -116,3 +118,16 @@ def test_sentences_found_together_are_one_hit(tmp_path: Path) -> None:
     assert [hit["chunk"]["text"] for hit in hits] == [run.chunk.text for run in runs]
     context = found(kb, "red tulips", "-k", "1", "--runs", "40", "--context-tokens", "200")
     assert [passage["text"].strip() for passage in context["passages"]] == [runs[0].chunk.text.strip()]
+
+
+def test_warnings_for_people_are_lines_and_those_for_developers_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    def search() -> None:
+        with saying_warnings():
+            warnings.warn("two passages have no codes", RuntimeWarning, stacklevel=1)
+            warnings.warn("two passages have no codes", RuntimeWarning, stacklevel=1)
+            warnings.warn("an old call", DeprecationWarning, stacklevel=1)
+
+    with pytest.warns(DeprecationWarning, match="an old call") as met:
+        search()
+    assert len(met) == 1
+    assert capsys.readouterr().err.count("two passages have no codes") == 1
