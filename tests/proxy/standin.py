@@ -56,6 +56,10 @@ async def chat(request: Request) -> Response:
         return ordered
     number = next(NUMBERS)
     message: dict[str, Any] = {"role": "assistant", "content": f"Answer {number} to: {text}", "refusal": None}
+    if (body.get("response_format") or {}).get("type") == "json_schema":
+        message["content"] = json.dumps({"number": number})
+    token = {"token": "Answer", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    logprobs = {"content": [token], "refusal": None} if body.get("logprobs") else None
     finish = "length" if "[length]" in text else "stop"
     if "[tool]" in text:
         call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -66,7 +70,8 @@ async def chat(request: Request) -> Response:
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "prompt_tokens_details": {"cached_tokens": 0}}
     if not body.get("stream"):
         choices = [
-            {"index": place, "message": message, "logprobs": None, "finish_reason": finish} for place in range(body.get("n") or 1)
+            {"index": place, "message": message, "logprobs": logprobs, "finish_reason": finish}
+            for place in range(body.get("n") or 1)
         ]
         whole = {**frame, "object": "chat.completion", "choices": choices, "usage": usage}
         if "[break]" in text:
