@@ -6,6 +6,7 @@ A row counts while its ``embed_key`` is its chunk's; what is missing or stale is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ class MultiVectors:
     @classmethod
     def open(cls, path: Path, name: str, *, dim: int) -> Self:
         """The table, made where it is missing."""
-        with told(path, "opening a table of vectors"):
+        with told(path, "opening a table of vectors", remedy=_remedy(name)):
             table = database.connect(path).create_table(name, schema=_schema(dim), exist_ok=True)
         return cls(path, name, table)
 
@@ -87,24 +88,31 @@ class MultiVectors:
 
     def _ask(self, doing: str, ask: Callable[[Any], _T]) -> _T:
         try:
-            with told(self._path, doing):
+            with self._told(doing):
                 self._table.checkout_latest()
                 return ask(self._table)
         except StoreError:
-            with told(self._path, doing):
+            with self._told(doing):
                 return ask(self._reopen())
 
     def _write(self, act: Callable[[Any], object]) -> None:
         def once() -> None:
-            with told(self._path, "storing vectors"):
+            with self._told("storing vectors"):
                 act(self._table)
 
         keep_trying(once, refresh=self._reopen)
 
+    def _told(self, doing: str) -> AbstractContextManager[None]:
+        return told(self._path, doing, remedy=_remedy(self._name))
+
     def _reopen(self) -> Any:
-        with told(self._path, "opening a table of vectors"):
+        with self._told("opening a table of vectors"):
             self._table = database.connect(self._path).open_table(self._name)
             return self._table
+
+
+def _remedy(name: str) -> str:
+    return f"remove only the folder {name}.lance in it, open the late interaction again and call its fill(): all of it is made of the codes"
 
 
 def _delete(table: Any, *, where: str) -> None:

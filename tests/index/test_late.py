@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from ragkit import Document, Index
 from ragkit.chunk import FixedChunker
-from ragkit.errors import InvalidInputError
+from ragkit.errors import InvalidInputError, StoreCorruptError
 from ragkit.rerank import CompressedReranker, TokenCompressor
 from ragkit.testing.embedders import HashReader
 
@@ -88,6 +89,19 @@ def test_words_that_ask_for_nothing_are_not_asked(index: Index, compressor: Toke
     late = index.codes.late_interaction(CompressedReranker(compressor), vectors=8)
     late.fill()
     assert late.search(f"Hi, could you please tell me {QUESTION}? Thanks!", k=5) == late.search(f"{QUESTION}?", k=5)
+
+
+def test_a_table_that_is_lost_costs_no_documents(index: Index, compressor: TokenCompressor) -> None:
+    late = index.codes.late_interaction(CompressedReranker(compressor), vectors=8)
+    late.fill()
+    hits = late.search(QUESTION)
+    (lost,) = index.path.glob("late_*.lance")
+    shutil.rmtree(lost)
+    with pytest.raises(StoreCorruptError, match=rf"remove only the folder {lost.name} .* fill\(\)"):
+        late.search(QUESTION)
+    again = index.codes.late_interaction(CompressedReranker(compressor), vectors=8)
+    again.fill()
+    assert again.search(QUESTION) == hits
 
 
 def test_what_cannot_be_asked(index: Index, compressor: TokenCompressor) -> None:
