@@ -34,5 +34,8 @@ def parse_columns(given: Sequence[str] | None) -> tuple[Column, ...]:
         if not colon or not key:
             raise InvalidInputError(f"--column is {text!r}; give a metadata key and its type, such as media_type:str.")
         strict = not kind.endswith("?")
-        found.append(Column(key, kind.removesuffix("?"), wrong="error" if strict else "null"))  # type: ignore[arg-type]
+        kind = kind.removesuffix("?")
+        # Messages call it as Python does.
+        kind = "time" if kind == "datetime" else kind
+        found.append(Column(key, kind, wrong="error" if strict else "null"))  # type: ignore[arg-type]
     return declared(found)

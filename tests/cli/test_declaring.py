@@ -21,6 +21,7 @@ def test_texts_become_columns() -> None:
         Column("tags", "list[str]"),
         Column("dc:date", "time", wrong="null"),
     )
+    assert parse_columns(["published:datetime?"]) == parse_columns(["published:time?"])
 
 
 @pytest.mark.parametrize(
