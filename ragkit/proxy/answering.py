@@ -91,6 +91,7 @@ class Answering:
                 self._tasks.start(self._fetch.audit(job))
             return self._serving.served(asked, found, found.body)
         if controls.only_cached:
+            self._serving.passed(asked, controls, found)
             return failure(
                 504, "Only a cached answer was asked for, and there is none.", kind="only_if_cached", extra=job.headers
             )

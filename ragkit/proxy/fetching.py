@@ -51,6 +51,7 @@ class Fetching:
 
     async def __call__(self, job: Job) -> Response:
         """The upstream's response, or a failure that says why there is none."""
+        self._serving.passed(job.asked, job.controls, job.found)
         with ExitStack() as landing:
             # Whatever happens before somebody else has taken it over, nobody waits in vain.
             landing.callback(self._end, job)
@@ -72,8 +73,7 @@ class Fetching:
     async def audit(self, job: Job) -> None:
         """Make the answer that a hit has spared after all, so that the policy learns from the comparison."""
         asked = replace(job.asked, stream=False)
-        body = {name: value for name, value in json.loads(job.data).items() if name not in ("stream", "stream_options")}
-        out = replace(job.out, body=json.dumps(body).encode())
+        out = replace(job.out, body=await aside(len(job.data), lambda: _plain(job.data)))
         try:
             async with asyncio.timeout(self._settings.deadline):
                 response = await self._upstreams.send(job.upstream, out)
@@ -180,3 +180,9 @@ class Fetching:
             with storing_span(model=str(body.get("model", "")), finish=outcome.finish, read=read, written=written):
                 refused = await self._memory.keep(job.asked, job.scope, job.found, body, outcome, begun=job.begun, cost=cost)
             (self._metrics.unstored.labels("refused") if refused else self._metrics.stored).inc()
+
+
+def _plain(data: bytes) -> bytes:
+    """A request as it would be without streaming."""
+    body = {name: value for name, value in json.loads(data).items() if name not in ("stream", "stream_options")}
+    return json.dumps(body).encode()

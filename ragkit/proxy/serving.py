@@ -43,24 +43,27 @@ class Serving:
         return Response(json.dumps(answer), media_type="application/json", headers=headers)
 
     def told(self, asked: Asked, controls: Controls, found: Found | None, span: Span) -> dict[str, str]:
-        """The headers of an answer that does not come from the cache; counts why."""
+        """The headers of an answer that does not come from the cache."""
         if found is None:
             reason = asked.bypass or (
                 "the cache could not be asked" if controls.lookup else "the request asked for a fresh answer"
             )
-            self._metrics.bypasses.labels("request" if asked.bypass else "failure" if controls.lookup else "control").inc()
-            self._activity.count("bypasses")
             tell_verdict(span, None, reason)
             return status_headers(None, reason=reason)
-        verdict = found.verdict
-        tell_verdict(span, verdict)
-        if verdict.kind == "bypass":
+        tell_verdict(span, found.verdict)
+        return status_headers(found.verdict, dry_run=controls.dry_run)
+
+    def passed(self, asked: Asked, controls: Controls, found: Found | None) -> None:
+        """Count a request that the cache does not answer, by why."""
+        if found is None:
+            self._metrics.bypasses.labels("request" if asked.bypass else "failure" if controls.lookup else "control").inc()
+        elif found.verdict.kind == "bypass":
             self._metrics.bypasses.labels("exact only").inc()
-            self._activity.count("bypasses")
-        elif verdict.kind != "hit" or controls.dry_run:
-            self._metrics.misses.labels(_refused_by(verdict)).inc()
+        else:
+            self._metrics.misses.labels(_refused_by(found.verdict)).inc()
             self._activity.count("misses")
-        return status_headers(verdict, dry_run=controls.dry_run)
+            return
+        self._activity.count("bypasses")
 
 
 def _refused_by(verdict: Verdict) -> str:

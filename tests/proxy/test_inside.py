@@ -28,6 +28,10 @@ async def test_many_at_once_and_one_right_after_are_one_call(tmp_path: Path) -> 
         replies.append(await app.ask(CHAT, asks("one?")))
         assert {text_of(reply) for reply in replies} == {"answer 1"}
         assert len(up.seen) == 1
+        told = app.server.metrics.registry.get_sample_value
+        assert told("ragkit_cache_misses_total", {"refused_by": "nothing near"}) == 1
+        # The last one may have found it stored already.
+        assert sum(told("ragkit_cache_hits_total", {"tier": tier}) or 0 for tier in ("collapsed", "exact")) == 20
 
 
 @pytest.mark.parametrize(("finish", "more"), [("length", {}), ("content_filter", {}), ("stop", {"temperature": 1.8})])
