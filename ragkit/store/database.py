@@ -9,6 +9,7 @@ from typing import Any
 from ragkit.errors import StoreCorruptError, StoreError
 from ragkit.store.columns import read_columns
 from ragkit.store.failures import told, translate
+from ragkit.store.patience import keep_trying
 from ragkit.store.schema import Header, make_schema, read_header
 
 _TABLE = "chunks"
@@ -99,8 +100,6 @@ def ensure_text_index(table: Any, path: Path, *, replace: bool = False) -> None:
     """The full-text index over ``lex``: blanks separate tokens and nothing else is changed, for the analyzer did it all."""
     from lancedb.index import FTS
 
-    if not replace and any(index.columns == ["lex"] for index in table.list_indices()):
-        return
     config = FTS(
         base_tokenizer="whitespace",
         stem=False,
@@ -109,10 +108,19 @@ def ensure_text_index(table: Any, path: Path, *, replace: bool = False) -> None:
         ascii_folding=False,
         max_token_length=None,
     )
-    try:
-        with told(path, "creating the full-text index"):
-            table.create_index("lex", config=config, replace=replace)
-    except StoreError:
-        # Another process may have created it between the look and the attempt.
-        if not any(index.columns == ["lex"] for index in table.list_indices()):
-            raise
+
+    def there() -> bool:
+        return any(index.columns == ["lex"] for index in table.list_indices())
+
+    def once() -> None:
+        if not replace and there():
+            return
+        try:
+            with told(path, "creating the full-text index"):
+                table.create_index("lex", config=config, replace=replace)
+        except StoreError:
+            # Another process may have created it between the look and the attempt.
+            if replace or not there():
+                raise
+
+    keep_trying(once, refresh=table.checkout_latest)
