@@ -138,7 +138,7 @@ FAULTS = [
     Fault(
         "an answer from another scope",
         tests("tests/cache/test_semantic.py", "-k", "scope"),
-        edit("ragkit/cache/questions.py", r'key=digest\(place, "json"', 'key=digest("json"'),
+        edit("ragkit/cache/questions.py", r'key=digest\(scope, "json"', 'key=digest("json"'),
         "FAILED",
     ),
     Fault(
