@@ -70,8 +70,11 @@ def fit_blend(
     questions share; groups are held out whole, and without it each question is its own. Choosing, judging and the 99 % interval are those of
     ``ragkit.retrieve.fit_fusion``. Equal seeds give equal reports.
 
-    Raises InvalidInputError for fewer than 20 questions, lists of different lengths, a question without anything relevant, or no choices.
+    Raises InvalidInputError for fewer than 20 questions, lists of different lengths, a question without anything relevant, no choices,
+    or ``k`` below 1.
     """
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise InvalidInputError(f"k is {k!r}; it must be a whole number, at least 1.")
     if len(questions) != len(relevant) or (groups is not None and len(groups) != len(questions)):
         raise InvalidInputError(
             f"There are {len(questions)} questions; give each what is relevant to it, and each a group or none."

@@ -84,5 +84,7 @@ def test_what_cannot_be_fitted_is_said(index: Index) -> None:
     ):
         with pytest.raises(InvalidInputError, match=match):
             fit_blend(index, questions, relevant, reranker=some, choices=[LATE])
+    with pytest.raises(InvalidInputError, match="k is 0"):
+        fit_blend(index, QUESTIONS, fine, reranker=some, choices=[LATE], k=0)
     with pytest.raises(InvalidInputError, match="choices"):
         fit_blend(index, QUESTIONS, fine, reranker=some, choices=[Blend()])
