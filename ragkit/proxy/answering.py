@@ -13,11 +13,12 @@ from starlette.responses import Response
 from ragkit.cache import Scope, Verdict
 from ragkit.errors import RagkitError
 from ragkit.proxy.activity import Activity
+from ragkit.proxy.answers import Body
 from ragkit.proxy.fetching import Fetching
 from ragkit.proxy.flights import Flight, Flights
 from ragkit.proxy.forwarding import BadRequestError, Received, aside, failure, outgoing, read_whole
 from ragkit.proxy.job import Job
-from ragkit.proxy.memory import Memory
+from ragkit.proxy.memory import Found, Memory
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.requests import Asked, Endpoint, read_request
 from ragkit.proxy.serving import Serving
@@ -71,7 +72,7 @@ class Answering:
                 scope = await aside(len(received.data), lambda: self._scope(asked, received, out))
             except RagkitError as error:
                 asked = replace(asked, bypass=f"no scope can be made of it: {error}")
-        found = None
+        found, ended = None, self._flights.ended
         if scope is not None and controls.lookup:
             found = await self._memory.look(asked, scope, size=len(received.data), max_age=controls.max_age)
         job = Job(
@@ -87,16 +88,14 @@ class Answering:
             begun=self._clock(),
         )
         if found is not None and found.body is not None and not controls.dry_run:
-            if found.verdict.judge:
-                self._tasks.start(self._fetch.audit(job))
-            return self._serving.served(asked, found, found.body)
+            return self._hit(job, found, found.body)
         if controls.only_cached:
             self._serving.passed(asked, controls, found)
             return failure(
                 504, "Only a cached answer was asked for, and there is none.", kind="only_if_cached", extra=job.headers
             )
         alike = asked.temperature is None or asked.temperature <= self._settings.max_temperature
-        return await self._joined(job) if job.storable and controls.lookup and alike else await self._fetch(job)
+        return await self._joined(job, ended) if job.storable and controls.lookup and alike else await self._fetch(job)
 
     def _scope(self, asked: Asked, received: Received, out: Outgoing) -> Scope:
         headers: Mapping[str, str] = received.headers
@@ -105,8 +104,16 @@ class Answering:
         sent = {"query": out.query, "headers": deciding(out.headers)}
         return asked.scope(tenant=tenant, extra={"headers": named, "scope": received.controls.scope, "sent": sent})
 
-    async def _joined(self, job: Job) -> Response:
-        """Wait for an identical request that is already on its way, else be the one that others wait for."""
+    def _hit(self, job: Job, found: Found, body: Body) -> Response:
+        if found.verdict.judge:
+            self._tasks.start(self._fetch.audit(replace(job, found=found)))
+        return self._serving.served(job.asked, found, body)
+
+    async def _joined(self, job: Job, ended: int) -> Response:
+        """Wait for an identical request that is already on its way, else be the one that others wait for.
+
+        ``ended`` is how many flights had ended before the cache was asked.
+        """
         assert job.scope is not None
         key = await self._memory.key(job.asked, job.scope, size=len(job.data))
         while (flight := self._flights.get(key)) is not None and not await self._may_join(job, flight):
@@ -114,6 +121,11 @@ class Answering:
                 flight = None
                 break
         if flight is None:
+            if self._flights.ended != ended:
+                # An identical request may have come to its end between the look into the cache and now: its answer is there.
+                found = self._memory.stored_since(job.asked, job.scope, size=len(job.data), max_age=job.controls.max_age)
+                if found is not None and found.body is not None:
+                    return self._hit(job, found, found.body)
             return await self._fetch(replace(job, flight=self._flights.begin(key, begun=job.begun)))
         body = await flight.wait()
         if body is None or job.found is None:

@@ -43,6 +43,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
+        #: How many have ended so far.
+        self.ended = 0
 
     def get(self, key: str) -> Flight | None:
         """The flight for a key, if one is under way."""
@@ -57,6 +59,7 @@ class Flights:
         """Nobody can join this flight any more; those who still wait ask for themselves."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+            self.ended += 1
         flight.land(None)
 
     def __len__(self) -> int:

@@ -54,8 +54,7 @@ class Memory:
 
         With ``stale`` entries past their time are served, too.
         """
-        ages = [age for age in (max_age, None if stale else self._ttl) if age is not None]
-        wanted: dict[str, Any] = {"scope": scope, "max_age": min(ages, default=None), "exact_only": bool(asked.exact)}
+        wanted = self._wanted(asked, scope, max_age=max_age, stale=stale)
         begun = time.perf_counter()
         try:
             at_once = self.cache.recall(asked.prompt, **wanted) if is_small(size) else None
@@ -69,6 +68,19 @@ class Memory:
             return None
         self._metrics.lookup_seconds.observe(time.perf_counter() - begun)
         return found
+
+    def stored_since(self, asked: Asked, scope: Scope, *, size: int, max_age: float | None) -> Found | None:
+        """A hit for a request that has missed before, where memory tells at once; None where there is none, or it cannot tell."""
+        try:
+            told = self.cache.recall(asked.prompt, **self._wanted(asked, scope, max_age=max_age)) if is_small(size) else None
+        except _SPARED as error:
+            self._failed("lookup", error)
+            return None
+        return self._found(asked, told) if told is not None and told.kind == "hit" and told.answer is not None else None
+
+    def _wanted(self, asked: Asked, scope: Scope, *, max_age: float | None, stale: bool = False) -> dict[str, Any]:
+        ages = [age for age in (max_age, None if stale else self._ttl) if age is not None]
+        return {"scope": scope, "max_age": min(ages, default=None), "exact_only": bool(asked.exact)}
 
     def _found(self, asked: Asked, verdict: Verdict) -> Found:
         if verdict.kind == "near":

@@ -156,3 +156,29 @@ async def test_a_connection_that_cannot_be_closed_keeps_nobody_waiting(tmp_path:
         done = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
         assert len(done) == 2
         await app.settled()
+
+
+async def test_who_missed_before_an_answer_was_stored_and_comes_after_does_not_ask_again(tmp_path: Path) -> None:
+    up = Slow()
+    up.open.set()
+    async with inside(tmp_path, up) as app:
+        memory = app.server.memory
+        look, missed, go_on = memory.look, asyncio.Event(), asyncio.Event()
+
+        async def slowly(*args: Any, **more: Any) -> Any:
+            found = await look(*args, **more)
+            missed.set()
+            await go_on.wait()
+            return found
+
+        memory.look = slowly
+        late = asyncio.create_task(app.ask(CHAT, asks("Is it there yet?")))
+        await missed.wait()
+        memory.look = look
+        assert text_of(await app.ask(CHAT, asks("Is it there yet?"))) == "answer 1"
+        await app.settled()
+        go_on.set()
+        reply = await late
+        assert reply.header("x-ragkit-cache").startswith("HIT")
+        assert text_of(reply) == "answer 1"
+        assert up.count == 1
