@@ -116,17 +116,16 @@ class Answering:
         """
         assert job.scope is not None
         key = await self._memory.key(job.asked, job.scope, size=len(job.data))
-        while (flight := self._flights.get(key)) is not None and not await self._may_join(job, flight):
-            if self._flights.get(key) is flight:
-                flight = None
-                break
-        if flight is None:
-            if self._flights.ended != ended:
+        looked = False
+        while (flight := self._flights.get(key)) is None or not await self._may_join(job, flight):
+            if flight is None and self._flights.ended != ended and not looked:
                 # An identical request may have come to its end between the look into the cache and now: its answer is there.
-                found = self._memory.stored_since(job.asked, job.scope, size=len(job.data), max_age=job.controls.max_age)
+                found = await self._memory.stored_since(job.asked, job.scope, size=len(job.data), max_age=job.controls.max_age)
                 if found is not None and found.body is not None:
                     return self._hit(job, found, found.body)
-            return await self._fetch(replace(job, flight=self._flights.begin(key, begun=job.begun)))
+                looked = True
+            elif self._flights.get(key) is flight:
+                return await self._fetch(replace(job, flight=self._flights.begin(key, begun=job.begun)))
         body = await flight.wait()
         if body is None or job.found is None:
             return await self._fetch(job)

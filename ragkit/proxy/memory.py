@@ -69,14 +69,10 @@ class Memory:
         self._metrics.lookup_seconds.observe(time.perf_counter() - begun)
         return found
 
-    def stored_since(self, asked: Asked, scope: Scope, *, size: int, max_age: float | None) -> Found | None:
-        """A hit for a request that has missed before, where memory tells at once; None where there is none, or it cannot tell."""
-        try:
-            told = self.cache.recall(asked.prompt, **self._wanted(asked, scope, max_age=max_age)) if is_small(size) else None
-        except _SPARED as error:
-            self._failed("lookup", error)
-            return None
-        return self._found(asked, told) if told is not None and told.kind == "hit" and told.answer is not None else None
+    async def stored_since(self, asked: Asked, scope: Scope, *, size: int, max_age: float | None) -> Found | None:
+        """An exact repetition for a request that has missed before; None where there is none, or it cannot be told."""
+        found = await self.look(replace(asked, exact=asked.exact or "missed before"), scope, size=size, max_age=max_age)
+        return None if found is None or found.body is None else found
 
     def _wanted(self, asked: Asked, scope: Scope, *, max_age: float | None, stale: bool = False) -> dict[str, Any]:
         ages = [age for age in (max_age, None if stale else self._ttl) if age is not None]
