@@ -39,16 +39,19 @@ class HotSet:
         self._notes: dict[str, list[LogRow]] = {}
         self._writers: dict[str, int] = {}
 
-    def apply(self, row: LogRow) -> None:
-        """Take one row of kind "put", "drop" or "note"; each row once."""
+    def apply(self, row: LogRow) -> int:
+        """Take one row of kind "put", "drop" or "note", each row once; returns how many living entries a drop removed."""
         if row.kind == "put":
             self._put(row)
         elif row.kind == "drop":
+            before = len(self.entries)
             self._drop(Drop.from_dict(row.detail, row.at), row)
+            return before - len(self.entries)
         elif row.kind == "note":
             self._notes.setdefault(row.entry, []).append(row)
             if row.entry in self.entries:
                 self._note(self.entries[row.entry], row)
+        return 0
 
     # Asking
 

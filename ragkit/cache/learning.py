@@ -34,6 +34,8 @@ class Learning:
         self._policy = policy
         self._lock = RLock()
         self._events: list[Event] = []
+        #: Rows that this state contains, whoever wrote them: the log may be read again.
+        self._known: set[int] = set()
         self._learns = policy.name not in ("exact", "static", "calibrated")
         #: Rows that this state contains and no snapshot does yet, and the newest snapshot: its row and time, what it stands for.
         self._heard: list[int] = []
@@ -82,6 +84,7 @@ class Learning:
             row = LogRow(kind="policy", at=at, detail={"identity": self.identity, "events": events})
             # In one step with taking them: a snapshot that knows the events must name their row, or they count twice at the next start.
             self._heard.append(row.row)
+            self._known.add(row.row)
         return [row], events
 
     def give_back(self, events: list[Event]) -> None:
@@ -92,13 +95,14 @@ class Learning:
     def apply(self, rows: Iterable[LogRow]) -> None:
         """Take rows of kind "policy" that others wrote."""
         for row in rows:
-            if row.detail.get("identity") != self.identity:
+            if row.detail.get("identity") != self.identity or row.row in self._known:
                 continue
             if "state" in row.detail:
                 self._see(row)
                 continue
             with self._lock:
                 self._heard.append(row.row)
+                self._known.add(row.row)
                 self._replay(row.detail["events"])
 
     def restore(self, rows: Iterable[LogRow]) -> None:
@@ -109,8 +113,8 @@ class Learning:
             with self._lock:
                 self._policy = type(self._policy).from_dict(newest.detail["state"])
             self._see(newest)
-        covered = set(newest.detail["covers"]) if newest is not None else set()
-        self.apply(row for row in mine if row is not newest and row.row not in covered)
+            self._known.update(newest.detail["covers"])
+        self.apply(row for row in mine if row is not newest)
 
     def _see(self, row: LogRow) -> None:
         if self._snapshot is None or row.at > self._snapshot[1]:
@@ -138,6 +142,7 @@ class Learning:
             heard, self._heard = self._heard, []
         rows = [LogRow(kind="policy", at=at, detail={"identity": self.identity, "events": events})] if events else []
         covers = [*heard, *(row.row for row in rows), *([self._snapshot[0]] if self._snapshot is not None else [])]
+        self._known.update(row.row for row in rows)
         rows.append(LogRow(kind="policy", at=at, detail={"identity": self.identity, "state": state, "covers": covers}))
         self._see(rows[-1])
         return rows, spare

@@ -28,8 +28,10 @@ _SWEEP = 60.0
 #: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
 LATE = 3600.0
 
+_INTERRUPTED = "The thread that was storing for all who wait was interrupted; what it stored is not known. Store it again."
+
 _T = TypeVar("_T")
-_Pending = tuple[list[LogRow], "Future[None]"]
+_Pending = tuple[list[LogRow], "Future[int]"]
 
 
 class Vault:
@@ -50,7 +52,8 @@ class Vault:
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-keeper")
         self._tending: Future[None] | None = None
         self._waiting = 0
-        self._sweep_at = clock() + _SWEEP
+        self._seen = clock()
+        self._sweep_at = self._seen + _SWEEP
         self._snapshot: int | None = None
         self.evicted = 0
         self.trouble = ""
@@ -65,17 +68,35 @@ class Vault:
 
     def sync(self) -> None:
         """Take what others have committed since the last time; microseconds where nothing was. Raises StoreError."""
+        now = self._clock()
         if not self.log.changed():
+            self._seen = now
             return
         with self._reading:
             if not self.log.changed():
                 return
-            rows, anew = self.log.unread()
-            with self._lock:
-                if anew:
-                    self.hot = HotSet(self.hot.model, self.hot.dim)
-                self._apply(rows)
-            self.learning.apply(row for row in rows if row.kind == "policy")
+            if now - self._seen > LATE / 2:
+                # Drops may have been written and deleted since.
+                self.log.again()
+            try:
+                self._read()
+            except Exception:
+                raise
+            except BaseException:
+                # Interrupted: a row is given only once.
+                self.log.again()
+                raise
+            self._seen = now
+
+    def _read(self) -> None:
+        rows, anew = self.log.unread()
+        with self._lock:
+            if anew:
+                for entry in self.hot:
+                    entry.alive = False
+                self.hot = HotSet(self.hot.model, self.hot.dim)
+            self._apply(rows)
+        self.learning.apply(row for row in rows if row.kind == "policy")
 
     def _apply(self, rows: Sequence[LogRow]) -> None:
         for row in rows:
@@ -99,6 +120,7 @@ class Vault:
         if self.log.changed(wait=False) or not self._lock.acquire(blocking=False):
             return False, None
         try:
+            self._seen = self._clock()
             return True, self.exact(key, principal, oldest=oldest)
         finally:
             self._lock.release()
@@ -136,27 +158,27 @@ class Vault:
             self._at = max(int(self._clock() * 1e6), self._at + 1)
             return self._at
 
-    def write(self, rows: Sequence[LogRow], *, wait: bool = True) -> None:
-        """Commit rows and take them into memory. With ``wait`` they are on disk on return, or the error is raised here."""
-        done: Future[None] = Future()
+    def write(self, rows: Sequence[LogRow], *, wait: bool = True) -> int:
+        """Commit rows and take them into memory. With ``wait`` they are on disk on return, or the error is raised here.
+
+        Returns how many living entries the drops among them removed, 0 without ``wait``.
+        """
+        done: Future[int] = Future()
         self._pending.append((list(rows), done))
         if not wait:
             try:
                 self._writer.submit(self._drain)
-                return
+                return 0
             except RuntimeError:
                 # The interpreter is shutting down, or the cache was closed.
                 pass
         # Whoever comes first commits for all who wait: waking another thread takes longer than a commit.
         self._drain()
-        if wait:
-            done.result()
+        return done.result() if wait else 0
 
     def drop(self, drop: Drop) -> int:
         """Remove what ``drop`` names; returns how many living entries that were."""
-        before = len(self.hot)
-        self.write([LogRow(kind="drop", at=drop.at, detail=drop.to_dict())])
-        return max(0, before - len(self.hot))
+        return self.write([LogRow(kind="drop", at=drop.at, detail=drop.to_dict())])
 
     def flush(self) -> None:
         """Wait until everything given so far is on disk, judgements included."""
@@ -167,28 +189,43 @@ class Vault:
             self._commit()
 
     def _commit(self) -> None:
-        taken: list[_Pending] = []
-        while self._pending:
-            taken.append(self._pending.popleft())
+        # They stay in the queue until all is done: whoever is interrupted here leaves nobody waiting for ever.
+        taken = [self._pending[place] for place in range(len(self._pending))]
         if not taken:
             return
+        try:
+            self._store([one for one in taken if not one[1].done()])
+        except BaseException as error:
+            interrupted = not isinstance(error, Exception)
+            self.trouble = str(error) or type(error).__name__
+            if interrupted:
+                # The rows may be on disk all the same.
+                self.log.again()
+            for _, done in taken:
+                if not done.done():
+                    done.set_exception(StoreError(_INTERRUPTED) if interrupted else error)
+            if interrupted:
+                raise
+            return
+        finally:
+            for _ in taken:
+                self._pending.popleft()
+        self._catch_up()
+        self._tend()
+
+    def _store(self, taken: Sequence[_Pending]) -> None:
         rows = [row for one, _ in taken for row in one]
         counted, events = self.learning.take(self.now())
         try:
             self.log.append([*rows, *counted])
-        except BaseException as error:
+        except BaseException:
             self.learning.give_back(events)
-            self.trouble = str(error)
-            for _, done in taken:
-                done.set_exception(error)
-            return
+            raise
         with self._lock:
-            self._apply(rows)
+            dropped = [sum(map(self.hot.apply, one)) for one, _ in taken]
         self._waiting += len(rows) + len(counted)
-        for _, done in taken:
-            done.set_result(None)
-        self._catch_up()
-        self._tend()
+        for (_, done), count in zip(taken, dropped, strict=True):
+            done.set_result(count)
 
     def _catch_up(self) -> None:
         """Take note of our own commit here, so that no ``glance`` finds something to read."""

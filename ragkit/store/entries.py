@@ -47,6 +47,7 @@ class EntryLog:
         self._lock = Lock()
         self._known: set[int] = set()
         self._journal: Journal | None = None
+        self._again = False
         self._take(table)
 
     def _take(self, table: Any) -> None:
@@ -96,13 +97,20 @@ class EntryLog:
         Costs microseconds. Raises StoreError.
         """
         journal = self._opened()
-        return not journal.exists() or journal.version(wait=wait) != self._version
+        return self._again or not journal.exists() or journal.version(wait=wait) != self._version
+
+    def again(self) -> None:
+        """Let the next ``unread`` return all rows, as if the log had been begun anew."""
+        self._again = True
 
     def unread(self) -> tuple[list[LogRow], bool]:
         """Rows not returned before and not appended here, and whether the log was begun anew (forget all, then take them)."""
-        anew = not self._opened().exists()
-        if anew:
+        if not self._opened().exists():
             self._begin_anew()
+        if self._again:
+            with self._lock:
+                self._known.clear()
+                self._version, self._place = -1, 0
         journal = self._opened()
         # Before reading: what comes meanwhile is read again rather than never.
         version = journal.version()
@@ -114,6 +122,7 @@ class EntryLog:
                 rows |= {row.row: row for row in from_arrow(self._unknown()) if row.row not in self._known}
             self._known.update(rows)
             self._version, self._place = version, max(self._place, found.place)
+            anew, self._again = self._again, False
         return list(rows.values()), anew
 
     def _begin_anew(self) -> None:
@@ -121,8 +130,7 @@ class EntryLog:
             table = database.connect(self.path).open_table(_TABLE)
         if (_read_header(table.schema, self.path).get("born") or 0) == self._born:
             raise StoreCorruptError(f"The journal of the cache {self.path} was removed while it was open; {_REMEDY}.")
-        with self._lock:
-            self._known.clear()
+        self._again = True
         self._take(table)
 
     def _unknown(self) -> pa.Table:
@@ -160,7 +168,7 @@ class EntryLog:
             raise
         with self._lock:
             # Nobody came in between: these rows are all that is new, and need not be read.
-            if self._place == place - len(rows):
+            if journal is self._journal and self._place == place - len(rows):
                 self._place = place
 
     # Keeping in shape

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ragkit import SemanticCache
-from ragkit.cache import Certified, CertifiedSettings, Scope, Static, Trust, calibrate
+from ragkit.cache import Certified, CertifiedSettings, Scope, Static, Trust, calibrate, vault
 from ragkit.errors import EmbeddingError, InvalidInputError, StoreCorruptError, StoreError, StoreFullError, StoreMismatchError
 from ragkit.testing.embedders import HashEmbedder
 
@@ -247,3 +249,63 @@ def test_a_full_disk_keeps_what_was_stored(small_disk: Path):
         assert reader.lookup("What is number 3?", scope=HERE).kind == "hit"
     assert cache.get_or("What fits no more?", lambda: "b" * 400_000, scope=HERE) == "b" * 400_000
     assert "No space" in cache.stats().trouble
+
+
+def test_what_was_removed_while_nobody_looked_for_long_is_not_served(opened, clock, monkeypatch: pytest.MonkeyPatch):
+    """Drops are deleted an hour later, when they have done their work; who slept until then has to read all anew."""
+    monkeypatch.setattr(vault, "_DEAD", 0)
+    watcher, other = (opened(policy=Certified(FAST), clock=clock) for _ in range(2))
+    watcher.put(PROMPT, "a", scope=HERE)
+    watcher.put("What stays?", "b", scope=HERE)
+    watcher.lookup(NEAR, scope=HERE)
+    watcher.flush()
+    requests = watcher.policy.requests
+    assert other.invalidate(entry=other.lookup(PROMPT, scope=HERE).entry) == 1
+    other.flush()
+    clock.now += 2 * vault.LATE
+    for _ in range(2):
+        other.put("What is put in place of itself?", "c", scope=HERE)
+    other.tend()
+    assert "drop" not in other._vault.log._table.to_arrow().column("kind").to_pylist()
+    assert watcher.lookup(PROMPT, scope=HERE).answer is None
+    assert watcher.lookup("What stays?", scope=HERE).answer == "b"
+    # One of these was no repetition; what was counted before does not count twice.
+    assert watcher.policy.requests == requests + 1
+
+
+def test_removed_entries_are_counted_while_others_store(opened, monkeypatch: pytest.MonkeyPatch):
+    one, other = opened(policy="exact"), opened(policy="exact")
+    one.put(PROMPT, "a", scope=HERE, tags=["t"])
+    append = one._vault.log.append
+
+    def late(rows) -> None:
+        for number in range(3):
+            other.put(f"What is {number}?", "b", scope=HERE)
+        append(rows)
+
+    monkeypatch.setattr(one._vault.log, "append", late)
+    assert one.invalidate(tag="t") == 1
+
+
+def test_an_interrupted_commit_leaves_nobody_waiting(opened, monkeypatch: pytest.MonkeyPatch):
+    """Ctrl-C comes to the thread that commits for others, before or behind what it wrote."""
+    cache = opened(policy="exact")
+    append = cache._vault.log.append
+
+    def interrupted(rows) -> None:
+        append(rows)
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as pool:
+        with cache._vault._writing:
+            stored = pool.submit(cache.put, PROMPT, "a", scope=HERE)
+            while not cache._vault._pending:
+                time.sleep(0.001)
+            monkeypatch.setattr(cache._vault.log, "append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                cache._vault._commit()
+            monkeypatch.undo()
+        with pytest.raises(StoreError, match="interrupted"):
+            stored.result(timeout=60)
+    assert cache.lookup(PROMPT, scope=HERE).answer == "a"
+    assert cache.put("What comes next?", "b", scope=HERE)
