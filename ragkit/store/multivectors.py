@@ -79,7 +79,8 @@ class MultiVectors:
 
             def ask(table: Any, where: str | None = where) -> pa.Table:
                 query = table.search(np.asarray(queries, np.float32), vector_column_name="vectors").distance_type("cosine")
-                query = query.select(["id", "_distance"]).limit(limit)
+                # LanceDB sets room aside for as many rows as are asked for.
+                query = query.select(["id", "_distance"]).limit(min(limit, max(int(table.count_rows()), 1)))
                 return (query.where(where, prefilter=True) if where else query).to_arrow()
 
             rows = self._ask("searching by many vectors", ask)

@@ -129,6 +129,8 @@ class Snapshot:
         The nearest rows are in no order unless they shall be ``ordered``: who scores them by their vectors spares LanceDB that.
         """
         asked = self._comparable(vectors)
+        # LanceDB sets room aside for as many rows as are asked for, and ends the process where there is no such room.
+        limit = min(limit, max(self._rows, 1))
         if len(asked) and self.codec is not None and not nearness.exact:
             with self._lock:
                 self._coded = self._coded or CodedRows(self, self.codec)

@@ -49,6 +49,7 @@ def test_a_scan_of_all_codes_gives_the_same_hits(index: Index, compressor: Token
     assert [hit.chunk for hit in hits] == best[:10]
     assert [hit.score for hit in hits] == pytest.approx([scores[chunk.id] for chunk in best[:10]])
     assert late.search(QUESTION, k=4, fetch_k=len(ids)) == hits[:4]
+    assert late.search(QUESTION, k=10, fetch_k=2**40) == hits
     assert {hit.chunk.id for hit in late.search(QUESTION, k=5, fetch_k=20)} & {hit.chunk.id for hit in hits}
 
 

@@ -73,7 +73,8 @@ def test_rows_the_index_does_not_hold_yet_are_found_and_filters_always_give_what
         rows = store.nearest(-late[3], limit=limit, where={"part": 5000}, nearness=least)
         assert len(rows) == min(limit, 30)
         assert all(row.chunk.doc_id == "doc5000" for row in rows)
-    assert len(store.nearest(late[0], limit=10**6, nearness=least)) == ROWS + 30
+    for limit in (10**6, 2**31 - 1):
+        assert len(store.nearest(late[0], limit=limit, nearness=least)) == ROWS + 30
 
 
 def test_only_as_many_partitions_are_read_as_are_asked_for(store: ChunkStore, make_rows: Any, low_limits: None) -> None:
