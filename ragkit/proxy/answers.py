@@ -117,10 +117,11 @@ def _chat_events(asked: Asked, body: Mapping[str, Any]) -> Iterator[bytes]:
         return _event({**frame, "choices": [one]})
 
     yield chunk({"role": "assistant", "content": ""})
-    for name, text in message.items():
-        if name != "role" and isinstance(text, str):
-            for piece in _pieces(text):
-                yield chunk({name: piece})
+    for name, told in message.items():
+        if name == "role" or told in (None, [], {}):
+            continue
+        for piece in _pieces(told) if isinstance(told, str) else [told]:
+            yield chunk({name: piece})
     yield chunk({}, choice.get("finish_reason"))
     if asked.include_usage:
         yield _event({**frame, "choices": [], "usage": body.get("usage")})

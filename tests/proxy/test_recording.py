@@ -50,6 +50,14 @@ def test_a_replayed_stream_records_as_the_answer_it_came_from(text: str, cuts: l
     assert whole["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
 
 
+def test_what_is_no_text_in_a_message_is_replayed_too() -> None:
+    details = [{"type": "reasoning.text", "text": "why"}]
+    whole = replayed(completion("x", reasoning_details=details, annotations=[], refusal=None))
+    sent = [json.loads(event[6:]) for event in events(ASKED, whole) if b"[DONE]" not in event]
+    deltas = [one["choices"][0]["delta"] for one in sent if one["choices"]]
+    assert deltas == [{"role": "assistant", "content": ""}, {"content": "x"}, {"reasoning_details": details}, {}]
+
+
 def fed(*values: Any, done: bool = True, endpoint: Any = "chat") -> Recording:
     recording = Recording(endpoint, limit=10**6)
     for value in values:
