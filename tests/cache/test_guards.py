@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.cache import GUARDS, asks_about_now, check, evaluate_traps, load_suite
+from ragkit.cache.guards import quantities
+from ragkit.cache.guards.reading import read
 from ragkit.errors import InvalidInputError
 from ragkit.testing import texts as hard_texts
 
@@ -122,3 +124,10 @@ def test_traps_and_paraphrases_through_guards_and_the_real_model(minilm, part: s
     assert guarded.by_kind["id"] == 0
     whole = np.ones(len(pairs))
     assert evaluate_traps(pairs, whole, 0.75).served >= guarded.served
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_amounts_do_not_hang_on_the_order_of_sets(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+    monkeypatch.setattr(quantities, "exact_pieces", lambda reading: ["rev-5", "rev-5-7"][::order])
+    fresh = quantities.amounts.__wrapped__
+    assert fresh(read("Is rev-5-7 newer than rev-5 by 2 days?")) == fresh(read("By 2 days?"))

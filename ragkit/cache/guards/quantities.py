@@ -171,7 +171,8 @@ def _mixed(word: str) -> bool:
 def amounts(reading: Reading) -> frozenset[str]:
     """Numbers in base units, as text: ``5`` or ``5 length``; number words and ordinals are numbers too."""
     text = _GLUED.sub(r"\1 \2", reading.folded)
-    for piece in exact_pieces(reading):
+    # The longest first: of two that overlap nothing must be left, in whatever order a set of texts comes.
+    for piece in sorted(exact_pieces(reading), key=lambda piece: (-len(piece), piece)):
         text = text.replace(piece, " ")
     found = set()
     words = _TOKEN.findall(text)
