@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreFullError
 
+#: Seconds to wait for another process that writes, unless told otherwise.
+_PATIENCE = 30.0
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 #: What growing the memory that processes share says on a full disk.
@@ -23,7 +25,7 @@ class SqliteFile:
     ``what`` names the file in messages ("The vector cache"), ``remedy`` says what to do when it is damaged. ``durable``
     False lets the newest commits be lost with the power, never the file. ``checkpoints`` False leaves it to the caller to move
     the write-ahead log into the file, so that no commit waits for the disk. ``patience`` is how many seconds to wait for another
-    process that writes. Several threads and processes may share it, on a local disk; callers hold a lock of their own around a
+    process that writes (None: 30). Several threads and processes may share it, on a local disk; callers hold a lock of their own around a
     connection.
     """
 
@@ -37,7 +39,7 @@ class SqliteFile:
         format: int = 1,
         durable: bool = True,
         checkpoints: bool = True,
-        patience: float = 30.0,
+        patience: float | None = None,
     ) -> None:
         self.path = Path(path).expanduser()
         self._what, self._schema, self._remedy = what, schema, remedy
@@ -78,7 +80,9 @@ class SqliteFile:
         cannot = f"{self._what} {str(self.path)!r} cannot be opened: {{}}. Give a file on a local disk that you may write to."
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=self._patience, check_same_thread=False)
+            connection = sqlite3.connect(
+                self.path, timeout=_PATIENCE if self._patience is None else self._patience, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise StoreError(cannot.format(error)) from error
         try:
