@@ -25,8 +25,8 @@ class SqliteFile:
     ``what`` names the file in messages ("The vector cache"), ``remedy`` says what to do when it is damaged. ``durable``
     False lets the newest commits be lost with the power, never the file. ``checkpoints`` False leaves it to the caller to move
     the write-ahead log into the file, so that no commit waits for the disk. ``patience`` is how many seconds to wait for another
-    process that writes (None: 30). Several threads and processes may share it, on a local disk; callers hold a lock of their own around a
-    connection.
+    process that writes (None: 30). Several threads and processes may share it, on a local disk; callers hold a lock of their own
+    around a connection.
     """
 
     def __init__(
@@ -76,13 +76,14 @@ class SqliteFile:
             self._open[1].close()
         self._open = None
 
+    def _waits(self) -> float:
+        return _PATIENCE if self._patience is None else self._patience
+
     def _connect(self) -> sqlite3.Connection:
         cannot = f"{self._what} {str(self.path)!r} cannot be opened: {{}}. Give a file on a local disk that you may write to."
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                self.path, timeout=_PATIENCE if self._patience is None else self._patience, check_same_thread=False
-            )
+            connection = sqlite3.connect(self.path, timeout=self._waits(), check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(cannot.format(error)) from error
         try:
@@ -101,7 +102,7 @@ class SqliteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        _to_wal(connection, self._patience)
+        _to_wal(connection, self._waits())
         if not self._durable:
             connection.execute("PRAGMA synchronous = NORMAL")
         if not self._checkpoints:
