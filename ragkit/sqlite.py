@@ -132,3 +132,20 @@ def _to_wal(connection: sqlite3.Connection, patience: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
         time.sleep(0.01)
+
+
+@contextmanager
+def alone(path: Path, *, wait: float) -> Iterator[bool]:
+    """True for one thread at a time of all processes; False for the others, after ``wait`` seconds. Raises sqlite3.Error.
+
+    The lock is that of a SQLite file with nothing in it, so it ends with its process.
+    """
+    with closing(sqlite3.connect(path, timeout=wait, check_same_thread=False)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            first = True
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            first = False
+        yield first

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError
+from ragkit.sqlite import alone
 from ragkit.store import database
 from ragkit.store.failures import told
 from ragkit.store.journal import Journal
@@ -32,6 +33,8 @@ _REMEDY = "remove it: a cache fills again by itself"
 _ALL = 1 << 30
 _BATCH = 4096
 _KEEP = timedelta(minutes=10)
+#: Seconds to wait for another process that creates the same cache.
+_PATIENCE = 30.0
 
 
 class EntryLog:
@@ -79,12 +82,15 @@ class EntryLog:
         connection = database.connect(place)
         if not found:
             made = card()
-            try:
-                with told(place, "creating the cache", remedy=_REMEDY):
-                    return cls(place, connection.create_table(_TABLE, schema=_schema(made)))
-            except StoreError as error:
-                if "already exists" not in str(error):
-                    raise
+            # LanceDB lets two create a table at once: that of the second takes the place of the first's.
+            folder = place / f"{_TABLE}.lance"
+            with told(place, "creating the folder", remedy=_REMEDY):
+                folder.mkdir(parents=True, exist_ok=True)
+            with told(place, "creating the cache", remedy=_REMEDY), alone(folder / "creating", wait=_PATIENCE) as first:
+                if not first:
+                    raise StoreError(f"Another process has been creating the cache {place} for {_PATIENCE:g} s. Try again.")
+                if not cls.exists(place):
+                    connection.create_table(_TABLE, schema=_schema(made))
         with told(place, "opening", remedy=_REMEDY):
             table = connection.open_table(_TABLE)
         return cls(place, table)

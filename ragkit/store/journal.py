@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 from ragkit.errors import StoreCorruptError
-from ragkit.sqlite import SqliteFile
+from ragkit.sqlite import SqliteFile, alone
 from ragkit.store.log_rows import COLUMNS, LogRow, values_of
 
 _NAMES = ", ".join(COLUMNS)
@@ -126,22 +125,9 @@ class Journal:
 
     @contextmanager
     def keeping(self, wait: float) -> Iterator[bool]:
-        """True for one thread at a time of all processes; False for the others, after ``wait`` seconds.
-
-        The lock is that of a SQLite file with nothing in it, so it ends with its process.
-        """
-        with (
-            self._keeper.told("keeping it in shape"),
-            closing(sqlite3.connect(self.path.with_suffix(".keeping"), timeout=wait, check_same_thread=False)) as connection,
-        ):
-            try:
-                connection.execute("BEGIN EXCLUSIVE")
-                alone = True
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                alone = False
-            yield alone
+        """True for one thread at a time of all processes; False for the others, after ``wait`` seconds."""
+        with self._keeper.told("keeping it in shape"), alone(self.path.with_suffix(".keeping"), wait=wait) as first:
+            yield first
 
     def close(self) -> None:
         """Close the file."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
+from threading import Barrier, Timer
 
 import lancedb
 import pyarrow as pa
@@ -252,3 +253,20 @@ def test_a_new_file_that_others_are_opening_too_is_waited_for(tmp_path: Path) ->
         done.start()
         Journal(path).close()
         done.join()
+
+
+def test_a_log_that_many_create_at_once_is_one(tmp_path: Path) -> None:
+    for attempt in range(4):
+        gate = Barrier(4)
+
+        def made(number: int, path: Path = tmp_path / f"c{attempt}", gate: Barrier = gate) -> EntryLog:
+            gate.wait()
+            log = opened(path)
+            log.append([LogRow(kind="put", at=1, row=number)])
+            return log
+
+        with ThreadPoolExecutor(4) as pool:
+            logs = list(pool.map(made, range(4)))
+        assert len({log._born for log in logs}) == 1
+        for number, log in enumerate(logs):
+            assert sorted([number, *read(log)]) == [0, 1, 2, 3]
