@@ -122,7 +122,7 @@ def read_responses(body: Mapping[str, Any]) -> Asked:
         "the last item is not the user's"
         if last.get("role") != "user" or last.get("type", "message") != "message"
         else "the last item is more than text"
-        if prompt is None
+        if prompt is None or last.keys() - {"role", "content", "type"}
         else next(
             (
                 f"{name} continues something stored elsewhere"

@@ -104,12 +104,23 @@ def meant(path: str, data: bytes, sender: str) -> str:
         return sha256(data).hexdigest()
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in LABELS}
-        turns = body.get("messages", body.get("input"))
+        name = "messages" if "messages" in body else "input"
+        turns = body.get(name)
+        if name == "input" and isinstance(turns, str):
+            # As OpenAI documents it: a text is one message of the user's.
+            turns = body[name] = [{"role": "user", "content": turns}]
         last = turns[-1] if isinstance(turns, list) and turns else None
-        if isinstance(last, dict) and isinstance(last.get("content"), str):
-            last["content"] = normalised(last["content"])
-        elif isinstance(turns, str):
-            body["input"] = normalised(turns)
+        if isinstance(last, dict):
+            if name == "input" and last.get("type") == "message":
+                del last["type"]
+            content = last.get("content")
+            texts = (
+                [one.get("text") if isinstance(one, dict) else None for one in content]
+                if isinstance(content, list)
+                else [content]
+            )
+            if texts and all(isinstance(text, str) for text in texts):
+                last["content"] = normalised("\n".join(texts))
     return sha256(json.dumps([path, sender, body], sort_keys=True).encode()).hexdigest()
 
 
