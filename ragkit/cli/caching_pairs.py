@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.output import ERROR, Debug, Json, print_json, reporting, say, show_table
 from ragkit.errors import InvalidInputError
 from ragkit.weights import DEFAULT_MODEL
 
@@ -87,8 +87,8 @@ def measure(
                 }
             )
             return
-        _print(*pair_table(reports))
-        _print(*trap_table(traps))
+        show_table(*pair_table(reports))
+        show_table(*trap_table(traps))
         say(f"{best.pairs} pairs, {best.positive} of the same meaning. Brackets are 95 % intervals.")
         typer.echo(f"Recommended: {best.policy['policy']}: {best.why}.")
 
@@ -148,14 +148,3 @@ def _embedder(model: str, adapter: Path | None) -> Embedder:
 
     base = TransformerEmbedder(model)
     return base if adapter is None else AdaptedEmbedder(base, path=adapter)
-
-
-def _print(header: list[str], rows: list[list[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in header:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
-from ragkit.cli.output import Debug, Json, Mode, console, print_json, reporting, say
+from ragkit.cli.output import Debug, Json, Mode, console, print_json, reporting, say, show_table
 from ragkit.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -69,16 +69,8 @@ def evaluate(
         if as_json:
             print_json(report.to_dict())
             return
-        from rich.table import Table
-
-        header, rows = report.table()
-        table = Table(box=None, pad_edge=False)
-        for name in header:
-            table.add_column(name)
-        for row in rows:
-            table.add_row(*row)
+        show_table(*report.table())
         out = console()
-        out.print(table)
         for one in report.comparisons:
             out.print(_sentence(one), soft_wrap=True)
         say(

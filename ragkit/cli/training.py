@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.choices import ChunkerName, ChunkerOption, MaxTokens, Overlap, make_chunker
-from ragkit.cli.output import Debug, Json, reporting, say
+from ragkit.cli.output import Debug, Json, reporting, say, show_table
 from ragkit.cli.training_cache import cache
 from ragkit.cli.training_options import (
     Documents,
@@ -22,7 +22,6 @@ from ragkit.cli.training_options import (
     SomeQuestions,
     check_target,
     read_documents,
-    show_table,
     tell,
 )
 from ragkit.cli.training_rerank import rerank

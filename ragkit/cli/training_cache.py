@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ragkit.cli.output import Debug, Json, reporting
-from ragkit.cli.training_options import Folds, Force, Model, Seed, check_target, show_table, tell
+from ragkit.cli.output import Debug, Json, reporting, show_table
+from ragkit.cli.training_options import Folds, Force, Model, Seed, check_target, tell
 from ragkit.weights import DEFAULT_MODEL
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.output import ERROR, console, print_json, say
+from ragkit.cli.output import ERROR, print_json, say
 
 if TYPE_CHECKING:
     from ragkit.types import Document
@@ -46,18 +46,6 @@ def check_target(out: Path, *, suffix: str = ".safetensors") -> None:
         raise typer.BadParameter(f"the folder {out.resolve().parent} does not exist; make it first.", param_hint="--out")
     if not suffix and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(f"{out} exists and is not an empty folder; name a new one.", param_hint="--out")
-
-
-def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in header:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
 
 
 def tell(report: Mapping[str, Any], *, out: Path, written: bool, as_json: bool, verdict: str, usage: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.output import ERROR, Debug, Json, console, print_json, reporting, say
+from ragkit.cli.output import ERROR, Debug, Json, print_json, reporting, say, show_table
 from ragkit.cli.training_options import Force, Root, Seed, SomeQuestions, check_target, read_documents
 from ragkit.weights import DEFAULT_MODEL
 
@@ -148,16 +148,13 @@ def _own(
 
 
 def _show(report: RerankReport) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("held out", "questions", "trained less untrained", "95 %", "with less without reranking", "95 %"):
-        table.add_column(name)
+    rows = []
     for name, gain in report.gains.items():
-        arms = report.over_arms[name]
         cells = [
-            cell for one in (gain, arms) for cell in (f"{100 * one.mean:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}")
+            cell
+            for one in (gain, report.over_arms[name])
+            for cell in (f"{100 * one.mean:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}")
         ]
-        table.add_row(name, str(gain.n), *cells)
-    console().print(table)
+        rows.append([name, str(gain.n), *cells])
+    show_table(("held out", "questions", "trained less untrained", "95 %", "with less without reranking", "95 %"), rows)
     say(f"Points of nDCG@10 on documents held out; {report.steps} steps, {report.seconds:.0f} seconds of processor time.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
     return folder
+
+
+@pytest.fixture
+def files(secret: tuple[list[Document], list[Label]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six documents of the corpus as files, their questions in ``q.jsonl``, and the command line among them."""
+    documents, labels = secret
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    for document in documents[:6]:
+        (tmp_path / "docs" / f"{document.id}.txt").write_text(document.text)
+    rows = [
+        {"question": label.question, "doc_id": f"docs/{span[0]}.txt", "start": span[1], "end": span[2], "scope": True}
+        for label in labels
+        for span in label.spans
+        if span[0] in {document.id for document in documents[:6]}
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return tmp_path

@@ -16,23 +16,6 @@ from ragkit.types import Document
 Secret = tuple[list[Document], list[Label]]
 
 
-@pytest.fixture
-def files(secret: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    documents, labels = secret
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").mkdir()
-    for document in documents[:6]:
-        (tmp_path / "docs" / f"{document.id}.txt").write_text(document.text)
-    rows = [
-        {"question": label.question, "doc_id": f"docs/{span[0]}.txt", "start": span[1], "end": span[2], "scope": True}
-        for label in labels
-        for span in label.spans
-        if span[0] in {document.id for document in documents[:6]}
-    ]
-    (tmp_path / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    return tmp_path
-
-
 def test_train_then_read_what_was_written(files: Path):
     call = [
         "train",

@@ -93,19 +93,9 @@ def test_what_would_take_too_long_is_refused(secret: Secret, tiny_model: Path):
         TuneSettings(batch=1)
 
 
-def test_the_command_writes_a_folder(secret: Secret, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("files")
+def test_the_command_writes_a_folder(tiny_model: Path):
     pytest.importorskip("peft")
-    documents, labels = secret
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").mkdir()
-    for document in documents[:5]:
-        (tmp_path / "docs" / f"{document.id}.txt").write_text(document.text)
-    rows = [
-        {"question": label.question, "doc_id": f"docs/{label.scope}.txt", "start": start, "end": end, "scope": True}
-        for label in labels[:40]
-        for _, start, end in label.spans
-    ]
-    (tmp_path / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     call = [
         "train",
         "context",

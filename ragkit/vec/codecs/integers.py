@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ragkit.vec.codecs.arrays import Bytes, Vectors
-from ragkit.vec.codecs.quantizers import Quantizer, factor, stack
+from ragkit.vec.codecs.quantizers import Quantizer, factor, in_blocks, stack
 
 _BLOCK = 512
 # Steps to try, as multiples of the root mean square: 0.335 is best for a normal distribution and 16 levels (Max, 1960).
@@ -62,9 +62,7 @@ class Int4(Quantizer):
         return (dim + 1) // 2 + 4
 
     def encode(self, vectors: Vectors, /) -> Bytes:
-        if not len(vectors):
-            return np.empty((0, self.row_bytes(vectors.shape[1])), np.uint8)
-        return np.concatenate([self._block(vectors[at : at + _BLOCK]) for at in range(0, len(vectors), _BLOCK)])
+        return in_blocks(self._block, vectors, rows=_BLOCK, width=self.row_bytes(vectors.shape[1]))
 
     def _block(self, vectors: Vectors) -> Bytes:
         peak = np.abs(vectors).max(axis=1)
@@ -107,9 +105,7 @@ class Int2(Quantizer):
         return (dim + 3) // 4 + 4
 
     def encode(self, vectors: Vectors, /) -> Bytes:
-        if not len(vectors):
-            return np.empty((0, self.row_bytes(vectors.shape[1])), np.uint8)
-        return np.concatenate([self._block(vectors[at : at + _BLOCK]) for at in range(0, len(vectors), _BLOCK)])
+        return in_blocks(self._block, vectors, rows=_BLOCK, width=self.row_bytes(vectors.shape[1]))
 
     def _block(self, vectors: Vectors) -> Bytes:
         n, dim = vectors.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self, get_args
 
@@ -43,6 +44,13 @@ class Quantizer(Protocol):
     def factors(self, rows: Bytes, dim: int, /) -> Vectors | None:
         """``(n,)`` to multiply each row of ``values`` by; None for 1."""
         ...
+
+
+def in_blocks(encode: Callable[[Vectors], Bytes], vectors: Vectors, *, rows: int, width: int) -> Bytes:
+    """``encode`` of so many rows at a time, put together: ``(n, width)``, for no vectors too."""
+    if not len(vectors):
+        return np.empty((0, width), np.uint8)
+    return np.concatenate([encode(vectors[at : at + rows]) for at in range(0, len(vectors), rows)])
 
 
 def stack(codes: Bytes, *factors: Vectors) -> Bytes:

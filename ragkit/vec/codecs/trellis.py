@@ -15,7 +15,7 @@ import numpy as np
 
 from ragkit.vec.codecs.arrays import Bytes, Vectors
 from ragkit.vec.codecs.integers import unbiased
-from ragkit.vec.codecs.quantizers import Quantizer, factor, stack
+from ragkit.vec.codecs.quantizers import Quantizer, factor, in_blocks, stack
 
 _BLOCK = 128
 _STATES = 256
@@ -44,9 +44,7 @@ class Trellis2(Quantizer):
         return (dim + 3) // 4 + 1 + 4
 
     def encode(self, vectors: Vectors, /) -> Bytes:
-        if not len(vectors):
-            return np.empty((0, self.row_bytes(vectors.shape[1])), np.uint8)
-        return np.concatenate([self._block(vectors[at : at + _BLOCK]) for at in range(0, len(vectors), _BLOCK)])
+        return in_blocks(self._block, vectors, rows=_BLOCK, width=self.row_bytes(vectors.shape[1]))
 
     def _block(self, vectors: Vectors) -> Bytes:
         peak = np.abs(vectors).max(axis=1)
