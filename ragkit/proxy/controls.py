@@ -15,6 +15,14 @@ _MOST_SECONDS = 2**31
 _FORWARDED = {"bypass": "bypass", "miss": "uri-miss"}
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """An entry past its time that is served for want of better: whether the upstream was asked, and the status it answered with, if any."""
+
+    asked: bool
+    status: int | None = None
+
+
 class BadControlError(ValueError):
     """A directive that cannot be read; the message is for the client."""
 
@@ -73,23 +81,29 @@ def status_headers(
     ttl: float | None = None,
     collapsed: bool = False,
     dry_run: bool = False,
-    stale: bool = False,
+    instead: Instead | None = None,
 ) -> dict[str, str]:
     """``Cache-Status`` (RFC 9211), ``Age`` for a hit, and ``X-Ragkit-Cache`` in words; ``reason`` where no verdict was asked for."""
     kind = "bypass" if verdict is None else verdict.kind
     hit = kind == "hit" and not (dry_run or collapsed)
     parts = ["ragkit"]
     if hit:
-        # Of "hit" and "fwd" only one may appear; what is past its time has less than none left.
-        parts.append("hit")
+        # Of "hit" and "fwd" only one may appear, and "hit" says that nothing went forward.
+        if instead is None or not instead.asked:
+            parts.append("hit")
+        else:
+            parts.append("fwd=stale")
+            if instead.status is not None:
+                parts.append(f"fwd-status={instead.status}")
         if ttl is not None:
+            # Less than none for what is past its time.
             parts.append(f"ttl={math.floor(ttl)}")
     else:
         parts.append(f"fwd={_FORWARDED.get(kind, 'miss')}")
         if collapsed:
             parts.append("collapsed")
     detail = reason if verdict is None else verdict.reason
-    told = [("DRY-RUN " if dry_run else "STALE " if stale else "") + ("COLLAPSED" if collapsed else kind.upper())]
+    told = [("DRY-RUN " if dry_run else "STALE " if instead is not None else "") + ("COLLAPSED" if collapsed else kind.upper())]
     if verdict is not None:
         if verdict.tier:
             told.append(f"tier={verdict.tier}")

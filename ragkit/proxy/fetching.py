@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ragkit.cache import refuse_storing
 from ragkit.proxy.answers import Body, outcome_of, tokens_of
+from ragkit.proxy.controls import Instead
 from ragkit.proxy.flights import Flights
 from ragkit.proxy.forwarding import Passing, aside, encoded, passed_on, upstream_failure
 from ragkit.proxy.job import Job
@@ -26,6 +27,9 @@ from ragkit.proxy.streams import Stream
 from ragkit.proxy.tasks import Tasks
 from ragkit.proxy.tracing import storing_span, tell_failure, upstream_span
 from ragkit.proxy.upstreams import DECODED, UpstreamError, Upstreams, response_headers
+
+#: What counts as an error for entries past their time (RFC 5861, section 4).
+_FAILING = frozenset((500, 502, 503, 504))
 
 
 class Fetching:
@@ -63,6 +67,11 @@ class Fetching:
             except (UpstreamError, TimeoutError) as error:
                 return await self._failed(job, error)
             self._metrics.upstream_seconds.labels(job.upstream.url).observe(max(0.0, self._clock() - job.begun))
+            if response.status_code in _FAILING:
+                instead = await self._stale(job, Instead(asked=True, status=response.status_code))
+                if instead is not None:
+                    await response.aclose()
+                    return instead
             if response.status_code != 200 or not job.storable:
                 return passed_on(response, job.headers)
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
@@ -95,12 +104,18 @@ class Fetching:
             error = UpstreamError(f"No answer within {self._settings.deadline:g} seconds.", status=504, kind="timeout")
         self._metrics.upstream_failures.labels(job.upstream.url, error.kind).inc()
         tell_failure(job.span, error, error.kind)
-        if self._settings.stale_if_error and job.scope is not None and job.controls.lookup and job.controls.max_age is None:
-            found = await self._memory.look(job.asked, job.scope, size=len(job.data), max_age=None, stale=True)
-            if found is not None and found.body is not None:
-                self._metrics.stale.inc()
-                return self._serving.served(job.asked, found, found.body, stale=True)
-        return upstream_failure(error, job.headers)
+        instead = await self._stale(job, Instead(asked=error.kind not in ("breaker", "busy")))
+        return upstream_failure(error, job.headers) if instead is None else instead
+
+    async def _stale(self, job: Job, instead: Instead) -> Response | None:
+        """An entry past its time, where the settings and the request allow one and there is one."""
+        if not (self._settings.stale_if_error and job.scope is not None and job.controls.lookup and job.controls.max_age is None):
+            return None
+        found = await self._memory.look(job.asked, job.scope, size=len(job.data), max_age=None, stale=True)
+        if found is None or found.body is None:
+            return None
+        self._metrics.stale.inc()
+        return self._serving.served(job.asked, found, found.body, instead=instead)
 
     async def _whole(self, job: Job, response: httpx2.Response, landing: ExitStack) -> Response:
         try:

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from ragkit.cache import Verdict
 from ragkit.proxy.activity import Activity
 from ragkit.proxy.answers import Body, events, replayed, tokens_of
-from ragkit.proxy.controls import Controls, status_headers
+from ragkit.proxy.controls import Controls, Instead, status_headers
 from ragkit.proxy.memory import Found
 from ragkit.proxy.metrics import Metrics
 from ragkit.proxy.requests import Asked
@@ -25,8 +25,10 @@ class Serving:
     def __init__(self, settings: Settings, metrics: Metrics, activity: Activity) -> None:
         self._settings, self._metrics, self._activity = settings, metrics, activity
 
-    def served(self, asked: Asked, found: Found, body: Body, *, collapsed: bool = False, stale: bool = False) -> Response:
-        """A stored body, or with ``collapsed`` that of an identical request, as the answer to this one."""
+    def served(
+        self, asked: Asked, found: Found, body: Body, *, collapsed: bool = False, instead: Instead | None = None
+    ) -> Response:
+        """A stored body, or with ``collapsed`` that of an identical request, as the answer to this one; ``instead`` of an upstream's failure."""
         self._metrics.hits.labels("collapsed" if collapsed else found.verdict.tier).inc()
         self._activity.count("hits")
         read, written = tokens_of(body)
@@ -36,7 +38,7 @@ class Serving:
         if money := self._settings.cost(asked.model, read=read, written=written):
             self._metrics.money_saved.inc(money)
             self._activity.count("money", money)
-        headers = status_headers(found.verdict, age=found.verdict.age, ttl=found.ttl, collapsed=collapsed, stale=stale)
+        headers = status_headers(found.verdict, age=found.verdict.age, ttl=found.ttl, collapsed=collapsed, instead=instead)
         answer = replayed(body)
         if asked.stream:
             return StreamingResponse(_each(events(asked, answer)), media_type="text/event-stream", headers=headers)

@@ -237,22 +237,33 @@ async def test_an_upstream_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_stale_answers_only_where_they_are_wanted(tmp_path: Path) -> None:
-    gone = False
+    now: int | None = 200
 
     async def answer(request: httpx2.Request) -> httpx2.Response:
-        if gone:
+        if now is None:
             raise httpx2.ConnectError("refused", request=request)
-        return httpx2.Response(200, json=completion("once"))
+        return httpx2.Response(now, json=completion("once") if now == 200 else {"error": {"message": "overloaded"}})
 
     for grace, status in ((600, 200), (0, 502)):
-        gone = False
+        now = 200
         async with inside(tmp_path / str(grace), answer, ttl=0.2, stale_if_error=grace, retries=0) as app:
             await app.ask(CHAT, asks("What is the number of the harbour office?"))
             await app.settled()
             await asyncio.sleep(0.3)
-            gone = True
-            late = await app.ask(CHAT, asks("What is the number of the harbour office?"))
-            assert late.status == status
+            for now, told in ((None, "fwd=stale"), (503, "fwd=stale; fwd-status=503"), (429, "")):
+                late = await app.ask(CHAT, asks("What is the number of the harbour office?"))
+                if now == 429:
+                    # The client's own doing: no failure of the upstream.
+                    assert late.status == 429
+                elif grace:
+                    assert late.status == status
+                    assert text_of(late) == "once"
+                    assert late.header("cache-status").startswith(f"ragkit; {told}; ttl=-")
+                else:
+                    assert late.status == (now or status)
+            now = None
+            for _ in range(11):
+                shut = await app.ask(CHAT, asks("What is the number of the harbour office?"))
             if grace:
-                assert text_of(late) == "once"
-                assert late.header("cache-status").startswith("ragkit; hit; ttl=-")
+                # The breaker is open: nothing goes forward.
+                assert shut.header("cache-status").startswith("ragkit; hit; ttl=-")
