@@ -31,9 +31,9 @@ DOCUMENTS, GENERATIONS = 40, 4
 
 @dataclass(slots=True)
 class Account:
-    """What the kills did: ``killed`` of them hit a writer at work, ``moved`` found it after a commit of its own."""
+    """What happened in so many ``rounds``: ``killed`` of the writers were still at work, ``moved`` had committed something."""
 
-    kills: int = 0
+    rounds: int = 0
     killed: int = 0
     moved: int = 0
     lost: int = 0
@@ -78,7 +78,7 @@ def answers(index: Index) -> bool:
 
 
 def run(kills: int, seed: int, *, longest: float = 0.6) -> Account:
-    """So many kills on one database, from the seed on."""
+    """So many kills of writers at work on one database, from the seed on."""
     rng, account, begun = random.Random(seed), Account(), time.monotonic()
     texts = [{one.id: one.text for one in work.documents(generation, DOCUMENTS)} for generation in range(GENERATIONS)]
     with tempfile.TemporaryDirectory() as folder, work.writing() as write:
@@ -86,16 +86,16 @@ def run(kills: int, seed: int, *, longest: float = 0.6) -> Account:
         reader = work.open_index(path)
         reader.add(work.documents(0, DOCUMENTS))
         before = read(reader, account, texts)
-        for number in range(kills):
+        while account.killed < kills:
             generation = rng.randrange(GENERATIONS)
             deleted = rng.sample(sorted(texts[0]), 6) if rng.random() < 0.5 else []
             ended = write(
                 path=path, generations=[generation], documents=DOCUMENTS, batch_chunks=rng.choice([8, 32, 4096]), delete=deleted,
                 optimize=rng.random() < 0.5, kill_after=rng.uniform(0.0, longest),
             )  # fmt: skip
-            account.kills += 1
+            account.rounds += 1
             account.killed += ended["codes"] == [-9]
-            index = reader if number % 2 else work.open_index(path)
+            index = reader if account.rounds % 2 else work.open_index(path)
             after = read(index, account, texts)
             # The writer deletes first and adds all of them again, so only what it deletes may be away.
             account.lost += len(before.keys() - after.keys() - set(deleted))
@@ -117,7 +117,7 @@ def run(kills: int, seed: int, *, longest: float = 0.6) -> Account:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="of writers at work; those that were done earlier do not count")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=float, default=0.6, help="seconds until the latest kill; more on a busy machine")
     parser.add_argument("--json", action="store_true")
