@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragkit.embed.lean import Lean, lean
 from ragkit.embed.positions import Numbered, with_positions
 from ragkit.embed.reach import Reach
 from ragkit.embed.rotary import SELF_EXTEND, Grouped, register_self_extend, scale_theta, with_groups
@@ -66,8 +67,10 @@ class Encoder:
         pad: int,
         dims: int | None,
         width: int,
+        lean: Lean | None = None,
     ) -> None:
         self._model = model
+        self._lean = lean
         self._head = tuple(head)
         self._pooling = pooling
         self._pad = pad
@@ -156,6 +159,9 @@ class Encoder:
         padded = np.full((len(inputs), int(lengths.max())), self._pad, dtype=np.int64)
         for place, ids in enumerate(inputs):
             padded[place, : len(ids)] = ids
+        if self._lean is not None and lengths.min() == lengths.max():
+            states = self._lean(torch.from_numpy(padded), every=asked is not None)
+            return states[-1], torch.from_numpy(lengths), [] if asked is None else [states[layer] for layer in asked.layers]
         mask = (np.arange(padded.shape[1]) < lengths[:, None]).astype(np.int64)
         output = self._model(
             input_ids=torch.from_numpy(padded).to(self._device),
@@ -209,8 +215,11 @@ def load_encoder(
     device: str | None,
     reach: Reach | None = None,
     temperature: float | None = None,
+    frozen: bool = False,
 ) -> Encoder:
     """Read the weights; ``reach`` and ``temperature`` as ``plan_reach`` and ``check_temperature`` allow them.
+
+    A model that stays as it is loaded (``frozen``) may be called in a shorter form, see ``lean``.
 
     Raises MissingDependencyError without torch and transformers, CapabilityError for a dtype or device this
     machine does not have, EmbeddingError for weights that are damaged or do not fill the model.
@@ -272,6 +281,7 @@ def load_encoder(
         pad=0 if pad is None or pad < 0 else pad,
         dims=dims,
         width=spec.hidden,
+        lean=lean(called) if frozen and not isinstance(called, Numbered | Grouped) else None,
     )
 
 

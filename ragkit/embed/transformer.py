@@ -167,6 +167,7 @@ class TransformerEmbedder:
                     device=self._device,
                     reach=self._known_reach,
                     temperature=self._temperature,
+                    frozen=True,
                 )
             return self._known_encoder
 
