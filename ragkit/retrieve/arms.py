@@ -67,6 +67,18 @@ class Pool(Protocol):
         ...
 
 
+class Head(Protocol):
+    """The first rows of a vector's pool, best first by the arm's own measure."""
+
+    @property
+    def pool(self) -> Pool: ...
+
+    @property
+    def rest(self) -> float:
+        """A cosine that no other row of the whole pool exceeds; minus infinity where there is none."""
+        ...
+
+
 class Found(Protocol):
     """A stored row as far as a hit needs it."""
 
@@ -92,6 +104,10 @@ class Arms(Protocol):
 
         ``where`` applies before the cut; an arm gives fewer only when there are no more.
         """
+        ...
+
+    def head(self, vector: Vector, /, *, wanted: int, limit: int, where: Where | None = None) -> Head | None:
+        """At least ``wanted`` rows of the pool that a question of this vector alone has, where that costs less; else None."""
         ...
 
     def rows(self, keys: Sequence[Any], /) -> Sequence[Found]:

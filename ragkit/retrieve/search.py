@@ -93,6 +93,8 @@ def search_many(
 def _finish(arms: Arms, searches: Sequence[_Search], k: int, fetch_k: int, where: Where | None) -> list[list[Hit]]:
     """Take the searches through their tiers side by side, reading the rows of all of them together."""
     waiting, limit = list(searches), fetch_k
+    if len(waiting) == 1 and _from_head(arms, waiting[0], k, fetch_k, where):
+        return [waiting[0].hits]
     while waiting:
         pools = arms.pools([search.ask for search in waiting], limit=limit, where=where)
         wanted = [search.choose(pool, limit, k) for search, pool in zip(waiting, pools, strict=True)]
@@ -103,6 +105,20 @@ def _finish(arms: Arms, searches: Sequence[_Search], k: int, fetch_k: int, where
         waiting = [search for search in waiting if len(search.hits) < k and not search.tier.exhausted]
         limit *= 2
     return [search.hits for search in searches]
+
+
+def _from_head(arms: Arms, search: _Search, k: int, fetch_k: int, where: Where | None) -> bool:
+    """Answer a dense search from the rows that the arm puts first, where their exact scores show that no other row belongs among the hits."""
+    if search.mode != "dense" or search.ask.vector is None or k >= fetch_k:
+        return False
+    head = arms.head(search.ask.vector, wanted=k, limit=fetch_k, where=where)
+    if head is None:
+        return False
+    chosen = search.choose(head.pool, fetch_k, k)
+    if head.rest != -math.inf and (len(chosen) < k or not search.least > head.rest):
+        return False
+    search.rank(arms.rows(chosen), k)
+    return True
 
 
 class Candidates(NamedTuple):
@@ -169,6 +185,11 @@ class _Search:
         self._shares = self._formula(self.tier.scored)
         self._best = _best(self.tier.keys, self._shares.dense + self._shares.bm25, self._seen, k - len(self.hits))
         return [self.tier.keys[place] for place in self._best]
+
+    @property
+    def least(self) -> float:
+        """The lowest score of those that may become hits."""
+        return float((self._shares.dense + self._shares.bm25)[self._best[-1]])
 
     def tier_of(self, pool: Pool, limit: int) -> _Tier:
         """The exact scores of the rows that the arms found."""

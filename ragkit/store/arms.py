@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,11 @@ class Ask(Protocol):
 
 
 class Pool:
-    """The rows found for one question, each once: ``keys`` are their addresses, sorted, and ``table`` their columns."""
+    """The rows found for one question, each once: ``keys`` are their addresses, and ``table`` their columns."""
 
-    def __init__(self, keys: Addresses, near: Addresses, matched: Addresses, table: pa.Table) -> None:
+    def __init__(self, keys: Addresses, near: NDArray[np.bool_], matched: NDArray[np.bool_], table: pa.Table) -> None:
         self.keys: list[int] = keys.tolist()
-        self.near, self.matched = np.isin(keys, near), np.isin(keys, matched)
+        self.near, self.matched = near, matched
         self._table = table
 
     @cached_property
@@ -79,6 +79,13 @@ class Pool:
         return text.split(" ") if text else []
 
 
+class Head(NamedTuple):
+    """The rows nearest to a vector, and a cosine that no other row of its pool exceeds."""
+
+    pool: Pool
+    rest: float
+
+
 class SnapshotArms:
     """Searches of one version. ``dense`` and ``words`` say which arms will be asked; ``condition`` makes SQL of a filter."""
 
@@ -93,6 +100,7 @@ class SnapshotArms:
             self._columns.append("lex")
         if dense and words:
             self._columns += ["doc_id", "start"]
+        self._whole: tuple[list[int], pa.Table] = ([], None)
 
     def pools(self, asks: Sequence[Ask], /, *, limit: int, where: Where | None = None) -> list[Pool]:
         """What both arms find for each question; the rows of many questions overlap, so their columns are read once, by address."""
@@ -105,6 +113,10 @@ class SnapshotArms:
             condition=self._condition(where),
             nearness=self._nearness,
         )
+        if len(asks) == 1 and len(near) + len(matched) == 1:
+            [table] = (*near, *matched)
+            keys = table.column(_ADDRESS).to_numpy()
+            return [Pool(keys, np.full(len(keys), bool(near)), np.full(len(keys), bool(matched)), table)]
         known, columns = self._read(near, matched, whole=len(asks) == 1)
         nears, matches = iter(near), iter(matched)
         pools = []
@@ -112,7 +124,8 @@ class SnapshotArms:
             close = _addresses([] if one.vector is None else [next(nears)])
             found = _addresses([] if one.query is None else [next(matches)])
             keys = np.union1d(close, found)
-            pools.append(Pool(keys, close, found, columns.take(np.searchsorted(known, keys)) if len(keys) else None))
+            rows = columns.take(np.searchsorted(known, keys)) if len(keys) else None
+            pools.append(Pool(keys, np.isin(keys, close), np.isin(keys, found), rows))
         return pools
 
     def _read(self, near: Sequence[pa.Table], matched: Sequence[pa.Table], *, whole: bool) -> tuple[Addresses, pa.Table]:
@@ -126,9 +139,39 @@ class SnapshotArms:
         known = _addresses([*near, *matched])
         return known, self._snapshot.rows(known.tolist(), self._columns) if len(known) else None
 
+    def head(self, vector: Vectors, /, *, wanted: int, limit: int, where: Where | None = None) -> Head | None:
+        """The ``wanted`` rows nearest to ``vector`` and a few more, of those that ``pools`` finds for it alone, read whole in one query.
+
+        None where only all ``limit`` rows of the pool tell which these are.
+        """
+        whole = stored_columns(self._snapshot.header)
+        found = self._snapshot.head(
+            vector,
+            wanted=wanted,
+            limit=limit,
+            columns=[_ADDRESS, *self._columns, *whole],
+            condition=self._condition(where),
+            nearness=self._nearness,
+        )
+        if found is None:
+            return None
+        table, rest = found
+        keys = table.column(_ADDRESS).to_numpy()
+        pool = Pool(keys, np.ones(len(keys), bool), np.zeros(len(keys), bool), table)
+        self._whole = (pool.keys, table)
+        return Head(pool, rest)
+
     def rows(self, keys: Sequence[int], /) -> list[Stored]:
         """The rows at these addresses as they are stored."""
-        return list(stored_from(self._snapshot.rows(keys, stored_columns(self._snapshot.header)))) if keys else []
+        if not keys:
+            return []
+        known, table = self._whole
+        if known and set(keys) <= set(known):
+            places = [known.index(key) for key in keys]
+            # The best stand in front, so little is made that nobody asked for.
+            found = list(stored_from(table.slice(0, max(places) + 1)))
+            return [found[place] for place in places]
+        return list(stored_from(self._snapshot.rows(keys, stored_columns(self._snapshot.header))))
 
     def term_stats(self) -> TermStats:
         """BM25's statistics over all chunks of the version."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MORE = 4
+#: Rows read beyond those that are wanted, so that a gap below them shows that they are the best.
+_SPARE = 4
 #: Matches of a filter that are compared one by one: at 100,000 rows of 384 dimensions as fast as the index, and exact.
 _FEW = 2000
 #: Full-text searches that LanceDB works on at a time.
@@ -145,6 +147,44 @@ class Snapshot:
             )
 
         return run(both())
+
+    def head(
+        self,
+        vector: Vectors,
+        /,
+        *,
+        wanted: int,
+        limit: int,
+        columns: Sequence[str],
+        condition: str | None = None,
+        nearness: Nearness = AS_TUNED,
+    ) -> tuple[pa.Table, float] | None:
+        """The first rows that ``nearest`` has, ``wanted`` and a few more, and a cosine that none of its other rows exceeds.
+
+        None where it takes all ``limit`` of them to know that: where codes choose them, and where the partitions that are read may hold so few
+        that ``nearest`` would compare every row.
+        """
+        asked = self._comparable(vector[None, :])
+        if not nearness.exact and (self.codec is not None or (condition is not None and self.indexed)):
+            return None
+        limit = min(limit, max(self._rows, 1))
+        effort = self._effort(limit, None, nearness)
+        size = wanted + max(_SPARE, wanted // 4)
+        if effort is not None:
+            nprobes, refine = effort
+            if self.tuning is None or nprobes < self.tuning.partitions:
+                return None
+            # Refined are so many times the rows asked for; these must be the rows that all ``limit`` are chosen from.
+            size = next((one for one in range(size, limit) if limit * refine % one == 0), limit)
+            effort = nprobes, limit * refine // size
+        if size >= limit:
+            return None
+        [table] = run(self._compared(asked, size, columns, condition, effort, ordered=True))
+        if len(table) < size:
+            return (table, -math.inf) if effort is None else None
+        # Distances are sums of float32; the bound is twice what rounding can add up to in a dot product and two norms.
+        slack = 4 * (asked.shape[1] + 8) * 2.0**-24
+        return table, 1.0 - table.column("_distance")[-1].as_py() + slack
 
     def _comparable(self, vectors: Vectors) -> Vectors:
         queries = np.ascontiguousarray(vectors, np.float32)
@@ -265,6 +305,8 @@ class Snapshot:
 
         with told(self.path, "reading rows"):
             found = run(read())
-        stored = found.column("_rowid").to_numpy()
+        stored, wanted = found.column("_rowid").to_numpy(), np.asarray(addresses, np.uint64)
+        if np.array_equal(stored, wanted):
+            return found
         order = np.argsort(stored)
-        return found.take(order[np.searchsorted(stored, np.asarray(addresses, np.uint64), sorter=order)])
+        return found.take(order[np.searchsorted(stored, wanted, sorter=order)])

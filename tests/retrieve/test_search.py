@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,14 @@ class MemoryArms:
             )
             for one in asks
         ]
+
+    def head(self, vector: np.ndarray, /, *, wanted: int, limit: int, where: Mapping[str, Any] | None = None) -> Any:
+        size = wanted + 2
+        if size >= limit:
+            return None
+        found = self.nearest(vector, limit=size, where=where)
+        rest = float(found[-1].vector @ vector) + 1e-6 if len(found) == size else -np.inf
+        return SimpleNamespace(pool=MemoryPool(found, []), rest=rest)
 
     def rows(self, keys: Sequence[str], /) -> list[Row]:
         self.read += len(keys)
