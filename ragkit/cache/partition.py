@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -93,13 +94,13 @@ def above(view: View, vector: Vectors, floor: float) -> tuple[NDArray[np.intp], 
     half = view.heads.shape[1]
     rest = vector[half:]
     cosines: Vectors = view.heads @ vector[:half]
-    bounds = view.lengths * np.float32(np.linalg.norm(rest))
+    bounds = view.lengths * math.sqrt(float(rest @ rest))
     bounds += cosines
-    places = np.flatnonzero(bounds >= floor - _ROUNDING)
+    (places,) = (bounds >= floor - _ROUNDING).nonzero()
     if len(places) > len(cosines) // 4:
         # Reading all in order is quicker than picking.
         cosines += view.tails @ rest
-        places = np.flatnonzero(cosines >= floor)
+        (places,) = (cosines >= floor).nonzero()
         return places, cosines[places]
     cosines = cosines[places] + view.tails[places] @ rest
     kept = cosines >= floor
@@ -109,7 +110,10 @@ def above(view: View, vector: Vectors, floor: float) -> tuple[NDArray[np.intp], 
 def nearest(view: View, vector: Vectors, floor: float) -> Iterator[tuple[float, Entry]]:
     """Every living entry with a cosine of at least ``floor``, nearest first."""
     places, cosines = above(view, vector, floor)
-    for at in np.argsort(-cosines, kind="stable").tolist():
-        entry = view.entries[places[at]]
+    if len(places) > 1:
+        order = np.argsort(-cosines, kind="stable")
+        places, cosines = places[order], cosines[order]
+    for place, cosine in zip(places.tolist(), cosines.tolist(), strict=True):
+        entry = view.entries[place]
         if entry is not None and entry.alive:
-            yield min(1.0, float(cosines[at])), entry
+            yield min(1.0, cosine), entry

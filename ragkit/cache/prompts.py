@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from importlib import resources
@@ -9,6 +10,7 @@ from importlib import resources
 import regex
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*|\p{N}+")
+_ASCII_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*|[0-9]+")
 #: Characters up to which texts are looked at: regular expressions would take seconds for megabytes.
 LONGEST = 4000
 _BLANKS = regex.compile(r"\s+")
@@ -31,6 +33,7 @@ _GO_ON = frozenset(
     계속|계속해|계속해줘|다시|네|아니요|استمر|تابع|المزيد|نعم|لا|जारी रखें|और बताओ|हाँ""".replace("\n", "").split("|")
 )
 _GO_ON = frozenset(entry.strip() for entry in _GO_ON)
+_GO_ON_WORDS = max(len(entry.split()) for entry in _GO_ON)
 
 #: Words that point at something said before, and words too light to say what is asked.
 _LIGHT = frozenset(resources.files("ragkit.cache").joinpath("data/light.txt").read_text(encoding="utf-8").split())
@@ -54,17 +57,17 @@ def _exact_only(text: str) -> str | None:
     plain = unicodedata.normalize("NFKC", text).casefold().strip()
     if not plain:
         return "empty"
-    words = _WORD.findall(plain)
+    words = (_ASCII_WORD if plain.isascii() else _WORD).findall(plain)
     if not words:
         return "no word in it"
-    if " ".join(words).replace("’", "'") in _GO_ON:
+    if len(words) <= _GO_ON_WORDS and " ".join(words).replace("’", "'") in _GO_ON:
         return "only pushes the conversation on"
     dense = 0 if plain.isascii() else len(_DENSE.findall(plain))
     if len(words) == 1 and not dense:
         return "a single word"
     if dense and dense + sum(not _DENSE.search(word) for word in words) <= 3:
         return "too short to mean anything alone"
-    if not dense and all(part in _LIGHT for word in words for part in _joined(word)):
+    if not dense and all(part in _LIGHT for word in reversed(words) for part in _joined(word)):
         return "only points at what was said before"
     return None
 
@@ -84,6 +87,8 @@ def normalised(text: str) -> str:
     if len(text) > LONGEST:
         return text
     plain = unicodedata.normalize("NFC", text).strip()
-    if not _LINES.search(plain):
+    if not (plain.isascii() and plain.isprintable() and "  " not in plain) and not _LINES.search(plain):
         plain = _BLANKS.sub(" ", plain)
-    return _FINAL.sub("", plain)
+    # The marks follow upon the last character that is neither a blank nor one of them.
+    last = max(0, len(plain.rstrip(" \t.!?")) - 1)
+    return plain[:last] + _FINAL.sub("", plain[last:])

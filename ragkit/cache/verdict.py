@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -81,8 +81,8 @@ def decide(
     ranked = sorted(candidates, key=lambda one: (-one.similarity, one.entry))
     for candidate in ranked:
         objection = _objection(prompt, candidate, guards, verifier)
-        if objection:
-            refusals.append(replace(objection, entry=candidate.entry, similarity=candidate.similarity))
+        if objection is not None:
+            refusals.append(Refusal(candidate.entry, candidate.similarity, *objection))
             continue
         value = score(candidate, ranked) if policy.by_score else candidate.similarity
         said = policy.decide(value, coin)
@@ -106,16 +106,19 @@ def decide(
     return Verdict(kind="miss", reason="nothing near is stored in this scope")
 
 
-def _objection(prompt: str, candidate: Candidate, guards: Collection[str] | None, verifier: Verifier | None) -> Refusal | None:
+def _objection(
+    prompt: str, candidate: Candidate, guards: Collection[str] | None, verifier: Verifier | None
+) -> tuple[str, str] | None:
+    """The tier that objects, and why."""
     found = check(prompt, candidate.prompt, guards=guards, first=True)
     if found:
-        return Refusal("", 0.0, "guard", found[0].reason)
+        return "guard", found[0].reason
     if verifier is not None:
         try:
             same = verifier(prompt, candidate)
         except Exception as error:
-            return Refusal("", 0.0, "verifier", f"verifier failed: {type(error).__name__}: {error}")
+            return "verifier", f"verifier failed: {type(error).__name__}: {error}"
         # A verifier that answers with words or scores has not said yes.
         if not isinstance(same, (bool, np.bool_)) or not same:
-            return Refusal("", 0.0, "verifier", "verifier: not the same question")
+            return "verifier", "verifier: not the same question"
     return None

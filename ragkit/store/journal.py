@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,8 +66,12 @@ class Journal:
         if not self._read_lock.acquire(blocking=wait):
             return None
         try:
+            found: int = self._reader.connection().execute("PRAGMA data_version").fetchone()[0]
+            return found
+        except sqlite3.Error:
+            # Every look-up comes here: what tells of errors is entered when there is one.
             with self._reader.told("looking for news"):
-                return int(self._reader.connection().execute("PRAGMA data_version").fetchone()[0])
+                raise
         finally:
             self._read_lock.release()
 

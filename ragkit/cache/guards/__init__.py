@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ragkit.cache.guards.checks import GUARDS, fresh_words
+from ragkit.cache.guards.checks import GUARDS, Guard, fresh_words
 from ragkit.cache.guards.reading import read
 from ragkit.errors import InvalidInputError
 
@@ -36,19 +36,23 @@ def check(left: str, right: str, *, guards: Collection[str] | None = None, first
     ``guards`` names those to ask (default: all), ``first`` stops at the first objection. Raises InvalidInputError for an
     unknown guard.
     """
-    names = list(GUARDS) if guards is None else list(guards)
-    unknown = [name for name in names if name not in GUARDS]
-    if unknown:
-        raise InvalidInputError(f"guards names {unknown[0]!r}; the guards are {', '.join(GUARDS)}.")
+    chosen = GUARDS if guards is None else _chosen(guards)
     one, other = read(left), read(right)
     found: list[Rejection] = []
-    for name in names:
-        difference = GUARDS[name](one, other)
+    for name, guard in chosen.items():
+        difference = guard(one, other)
         if difference:
             found.append(Rejection(name, *difference))
             if first:
                 break
     return tuple(found)
+
+
+def _chosen(guards: Collection[str]) -> dict[str, Guard]:
+    unknown = [name for name in guards if name not in GUARDS]
+    if unknown:
+        raise InvalidInputError(f"guards names {unknown[0]!r}; the guards are {', '.join(GUARDS)}.")
+    return {name: GUARDS[name] for name in guards}
 
 
 def asks_about_now(prompt: str) -> str | None:

@@ -9,7 +9,7 @@ import regex
 
 from ragkit.cache.guards import words as lists
 from ragkit.cache.guards.quantities import amounts, dates, exact_pieces, money
-from ragkit.cache.guards.reading import Reading, meaning, once, stem
+from ragkit.cache.guards.reading import Reading, content, meaning, once, stem, stems
 
 #: What differs on either side, or None.
 Difference = tuple[str, str] | None
@@ -74,10 +74,13 @@ def negation(left: Reading, right: Reading) -> Difference:
     one, other = _denials(left), _denials(right)
     if len(one) % 2 != len(other) % 2:
         return " ".join(one), " ".join(other)
+    denying = (_may_deny(left) - right.folded_words) | (_may_deny(right) - left.folded_words)
+    if not denying:
+        return None
     ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
     for word in sorted(ours):
         for against in sorted(theirs):
-            if _denies(word, against) or _denies(against, word):
+            if (word in denying and _denies(word, against)) or (against in denying and _denies(against, word)):
                 return word, against
     return None
 
@@ -89,8 +92,9 @@ _DENYING_ANYWHERE = _DENYING | lists.FOREIGN_NEGATORS
 @once
 def _denials(reading: Reading) -> list[str]:
     denying = _DENYING if reading.english else _DENYING_ANYWHERE
-    found = [word.folded for word in reading.words if word.folded in denying]
-    if _FREE_OF.search(reading.folded):
+    found = [] if denying.isdisjoint(reading.folded_words) else [word for word in reading.words if word in denying]
+    text = reading.folded
+    if ("free" in text or "than" in text or "instead" in text) and _FREE_OF.search(text):
         found.append("free of")
     if not reading.spaced:
         found += [sign for sign in lists.HAN_NEGATORS if sign in reading.folded]
@@ -101,6 +105,13 @@ _PREFIXES = tuple(lists.NEGATIVE_PREFIXES)
 #: encrypt / decrypt, increase / decrease, import / export
 _TURNS = (("en", "de"), ("in", "de"), ("in", "ex"), ("im", "ex"), ("over", "under"), ("pre", "post"))
 _TURNED = tuple({end for _, end in _TURNS})
+_BEGINNINGS = (*_PREFIXES, *{begin for begin, _ in _TURNS})
+
+
+@once
+def _may_deny(reading: Reading) -> frozenset[str]:
+    """The words that may deny another."""
+    return frozenset(word for word in reading.folded_words if word.startswith(_BEGINNINGS) or word.endswith("less"))
 
 
 def _denies(word: str, plain: str) -> bool:
@@ -123,8 +134,10 @@ def _denies(word: str, plain: str) -> bool:
 
 def opposites(left: Reading, right: Reading) -> Difference:
     """No word on one side excludes a word on the other."""
-    ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
-    for place in sorted({place for word in ours & _OPPOSED.keys() for place in _OPPOSED[word]}):
+    ours, theirs = _excluding(left) - right.folded_words, _excluding(right) - left.folded_words
+    if not ours or not theirs:
+        return None
+    for place in sorted({place for word in ours for place in _OPPOSED[word]}):
         group = lists.OPPOSITES[place]
         one, other = ours & group, theirs & group
         if one and other and not {meaning(word) for word in one} & {meaning(word) for word in other}:
@@ -136,6 +149,12 @@ _OPPOSED: dict[str, list[int]] = {}
 for _place, _group in enumerate(lists.OPPOSITES):
     for _word in _group:
         _OPPOSED.setdefault(_word, []).append(_place)
+_EXCLUDING = frozenset(_OPPOSED)
+
+
+@once
+def _excluding(reading: Reading) -> frozenset[str]:
+    return reading.folded_words & _EXCLUDING
 
 
 def tiers(left: Reading, right: Reading) -> Difference:
@@ -143,15 +162,20 @@ def tiers(left: Reading, right: Reading) -> Difference:
     found = _unequal(_tiers(left), _tiers(right))
     if found:
         return found
-    one, other = left.folded_words & lists.SHY_TIERS, right.folded_words & lists.SHY_TIERS
+    one, other = _shy_tiers(left), _shy_tiers(right)
     return _unequal(one, other) if one - other and other - one else None
+
+
+@once
+def _shy_tiers(reading: Reading) -> frozenset[str]:
+    return reading.folded_words & lists.SHY_TIERS
 
 
 @once
 def _tiers(reading: Reading) -> frozenset[str]:
     found = {stem(word) for word in reading.folded_words & lists.TIERS}
-    if reading.folded_words & lists.SHY_TIERS:
-        order = [word.folded for word in reading.words]
+    if _shy_tiers(reading):
+        order = reading.words
         for place, word in enumerate(order):
             beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
             if word in lists.SHY_TIERS and beside & lists.TIER_NOUNS:
@@ -172,23 +196,40 @@ def principals(left: Reading, right: Reading) -> Difference:
 
 @once
 def _principals(reading: Reading) -> frozenset[str]:
-    plain = (word.removesuffix("'s") for word in reading.folded_words)
-    found = {lists.PRINCIPALS[word] for word in plain if word in lists.PRINCIPALS}
+    words = reading.folded_words
+    if "'s" not in reading.folded:
+        return frozenset(lists.PRINCIPALS[word] for word in words & _ROLES)
+    found = {lists.PRINCIPALS[word] for word in {word.removesuffix("'s") for word in words} & _ROLES}
     # "my team's tasks" are not my tasks.
     found |= {f"{match}'s" for match in _OURS.findall(reading.folded)}
     return frozenset(found)
 
 
+_ROLES = frozenset(lists.PRINCIPALS)
+
+
 def actions(left: Reading, right: Reading) -> Difference:
     """What is to be done must be the same: where both sides name an action, they share one."""
-    one = frozenset(lists.ACTIONS[word] for word in left.folded_words if word in lists.ACTIONS)
-    other = frozenset(lists.ACTIONS[word] for word in right.folded_words if word in lists.ACTIONS)
+    one, other = _actions(left), _actions(right)
     return (", ".join(sorted(one)), ", ".join(sorted(other))) if one and other and not one & other else None
+
+
+_VERBS = frozenset(lists.ACTIONS)
+
+
+@once
+def _actions(reading: Reading) -> frozenset[str]:
+    return frozenset(lists.ACTIONS[word] for word in reading.folded_words & _VERBS)
 
 
 def targets(left: Reading, right: Reading) -> Difference:
     """Languages, programming languages and programs named must be the same."""
-    return _unequal(left.folded_words & lists.TARGETS, right.folded_words & lists.TARGETS)
+    return _unequal(_targets(left), _targets(right))
+
+
+@once
+def _targets(reading: Reading) -> frozenset[str]:
+    return reading.folded_words & lists.TARGETS
 
 
 def entities(left: Reading, right: Reading) -> Difference:
@@ -198,8 +239,7 @@ def entities(left: Reading, right: Reading) -> Difference:
 
 
 def _missing(reading: Reading, other: Reading) -> list[str]:
-    stems = {word.stem for word in other.words}
-    named = {word.folded for word in reading.words if word.named and word.stem not in stems}
+    named = [word for word in reading.named if stem(word) not in stems(other)]
     if not named:
         return []
     run_on = _MARKS.sub("", other.folded)
@@ -215,6 +255,9 @@ def roles(left: Reading, right: Reading) -> Difference:
     one, other = _order(left), _order(right)
     where = {word: place for place, word in enumerate(other)}
     shared = [word for word in one if word in where]
+    places = [where[word] for word in shared]
+    if places == sorted(places):
+        return None
     for middle in range(1, len(shared) - 1):
         if shared[middle] in _JOINING:
             continue
@@ -229,17 +272,14 @@ def roles(left: Reading, right: Reading) -> Difference:
 _JOINING = frozenset({"and", "or", "vs", "versus", "between", "in", "of", "on", "at", "with", "for"})
 _LINKS = frozenset({"to", "from", "into", "than", "before", "after", "by", "since", "until"})
 _SELF = {"me": "i", "us": "we", "him": "he", "them": "they"}
+_PLACED = _LINKS | _SELF.keys() | frozenset(_SELF.values())
+_UNPLACED = lists.FUNCTION - _PLACED
 
 
 @once
 def _order(reading: Reading) -> list[str]:
     """Content words and links in their order, each once."""
-    found = []
-    for word in reading.words:
-        if word.folded in _LINKS or word.folded in ("i", "me", "we", "us", "he", "him", "they", "them"):
-            found.append(_SELF.get(word.folded, word.folded))
-        elif word.folded not in lists.FUNCTION:
-            found.append(word.stem)
+    found = [_SELF.get(word, word) if word in _PLACED else stem(word) for word in reading.words if word not in _UNPLACED]
     return list(dict.fromkeys(found))
 
 
@@ -299,15 +339,16 @@ def _asks(reading: Reading) -> str:
             return f"amount {match[1]}" if name == "amount" else {"way": "how"}.get(name, name)
     if _YES_NO.match(text):
         return "yes-no"
-    return "what" if _WHAT_IS.match(text) and len(reading.content) <= 2 else ""
+    return "what" if _WHAT_IS.match(text) and len(content(reading)) <= 2 else ""
 
 
 def substitution(left: Reading, right: Reading) -> Difference:
     """Two prompts that differ in exactly one content word, and not by a known synonym or a spelling, ask for different things."""
-    ours, theirs = left.content - right.content, right.content - left.content
     if not left.english or not right.english or not left.spaced or not right.spaced:
         return _replaced(left, right)
-    if len(ours) == 1 and len(theirs) == 1 and left.content & right.content:
+    one_side, other_side = content(left), content(right)
+    ours, theirs = one_side - other_side, other_side - one_side
+    if len(ours) == 1 and len(theirs) == 1 and one_side & other_side:
         (one,), (other,) = ours, theirs
         if not _spelling(one, other):
             return one, other
@@ -324,8 +365,8 @@ def _spelling(one: str, other: str) -> bool:
 def _replaced(left: Reading, right: Reading) -> Difference:
     """Outside English: one short stretch of words (or of characters, without blanks) replaced by another."""
     spaced = left.spaced and right.spaced
-    one: list[str] = [word.folded for word in left.words] if spaced else [sign for sign in left.folded if sign.isalnum()]
-    other: list[str] = [word.folded for word in right.words] if spaced else [sign for sign in right.folded if sign.isalnum()]
+    one = left.words if spaced else tuple(sign for sign in left.folded if sign.isalnum())
+    other = right.words if spaced else tuple(sign for sign in right.folded if sign.isalnum())
     edits = [edit for edit in SequenceMatcher(None, one, other, autojunk=False).get_opcodes() if edit[0] != "equal"]
     short = 1 if spaced else 3
     if len(edits) == 1 and edits[0][0] == "replace":

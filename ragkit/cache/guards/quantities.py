@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import regex
 
-from ragkit.cache.guards.reading import Reading, once
+from ragkit.cache.guards.reading import Reading, once, parts
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
@@ -112,8 +113,9 @@ for _word in [
 for _part in ["morning", "afternoon", "evening", "night"]:
     _DATES[_part] = _DATES[_part + "s"] = _part
 _DATES["fall"] = ""
+_NEARBY = frozenset("last next this past previous coming first second third fourth".split())
 _PERIODS = regex.compile(
-    r"\b(last|next|this|past|previous|coming|first|second|third|fourth)\s+(second|minute|hour|day|week|month|quarter|term|semester|year|decade|century)\b"
+    rf"\b({'|'.join(sorted(_NEARBY))})\s+(second|minute|hour|day|week|month|quarter|term|semester|year|decade|century)\b"
 )
 
 _NUMBER = regex.compile(
@@ -125,22 +127,29 @@ _GLUED = regex.compile(
 )
 
 _TOKEN = regex.compile(r"\p{L}[\p{L}'/-]*|%|[^\s\p{L}]+")
+_ASCII_TOKEN = re.compile(r"[A-Za-z][A-Za-z'/-]*|%|[^ \t\n\r\f\vA-Za-z]+")
+#: Characters without a blank that are compared as they are written, whatever number they may be.
+_ENDLESS = 1000
 _SIGNS = frozenset("$€£¥₹")
 
 #: What must be spelt alike: addresses, paths, codes that mix letters with digits, quoted words, code.
-_EXACT = (
-    regex.compile(r"https?://[^\s\"'<>]+|www\.[^\s\"'<>]+"),
-    regex.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    regex.compile(r"(?<![\w/])(?:~|\.{0,2})/[\w.+-]+(?:/[\w.+-]+)*|[A-Za-z]:\\[^\s\"']+"),
-    regex.compile(r"#\d+"),
-    regex.compile(r"\b(?:\d{1,4}[/.]){2}\d{1,4}\b|\b\d{1,4}(?:-\d{1,4}){1,3}\b"),
-    regex.compile(
-        r"\b\p{L}+(?:_\p{L}+)+\b|\b\p{Ll}+(?:\p{Lu}\p{Ll}+)+\b|\b\p{L}\w*(?:\.\p{L}\w*)+(?:\(\)|/[^\s\"'<>]*)?|\B--?\p{L}[\w-]+"
+_EXACT: tuple[tuple[str, regex.Pattern[str]], ...] = (
+    ("/.", regex.compile(r"https?://[^\s\"'<>]+|www\.[^\s\"'<>]+")),
+    ("@", regex.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("/\\", regex.compile(r"(?<![\w/])(?:~|\.{0,2})/[\w.+-]+(?:/[\w.+-]+)*|[A-Za-z]:\\[^\s\"']+")),
+    ("#", regex.compile(r"#\d+")),
+    ("/.-", regex.compile(r"\b(?:\d{1,4}[/.]){2}\d{1,4}\b|\b\d{1,4}(?:-\d{1,4}){1,3}\b")),
+    (
+        "",
+        regex.compile(
+            r"\b\p{L}+(?:_\p{L}+)+\b|\b\p{Ll}+(?:\p{Lu}\p{Ll}+)+\b|\b\p{L}\w*(?:\.\p{L}\w*)+(?:\(\)|/[^\s\"'<>]*)?|\B--?\p{L}[\w-]+"
+        ),
     ),
-    regex.compile(r"\"[^\"\n]{1,80}\"|(?<![\w])'[^'\n]{2,80}'(?!\w)"),
+    ("\"'", regex.compile(r"\"[^\"\n]{1,80}\"|(?<![\w])'[^'\n]{2,80}'(?!\w)")),
 )
-#: Nothing of the above is in a text without one of these.
+#: Nothing of the above is in a text without one of these; and each only where one of its own signs is, if it has some.
 _ODD = regex.compile(r"[@/\\#_\"'-]|\.\S|\p{Ll}\p{Lu}")
+_ASCII_ODD = re.compile(r"[@/\\#_\"'-]|\.[^ \t\n\r\f\v]|[a-z][A-Z]")
 #: The same, of words that hold a letter and a number.
 _MIXED = (
     regex.compile(r"\b(?=[\p{L}\p{N}_]*\p{N})(?=[\p{L}\p{N}_]*\p{L})[\p{L}\p{N}_]+(?:[-_./:][\p{L}\p{N}]+)*\b"),
@@ -153,8 +162,14 @@ _VERSION = regex.compile(r"^\p{N}+(?:st|nd|rd|th|s|k|m|bn|am|pm|mm|cm|km|mg|kg|g
 def exact_pieces(reading: Reading) -> frozenset[str]:
     """Addresses, paths, codes, identifiers and quoted words, casefolded, without the marks around them."""
     found, text = set(), reading.text
-    patterns = _EXACT if _ODD.search(text) else ()
-    for pattern in (*patterns, *_MIXED) if any(map(_mixed, text.split())) else patterns:
+    patterns: list[regex.Pattern[str]] = []
+    if (_ASCII_ODD if reading.plain else _ODD).search(text):
+        patterns += [pattern for signs, pattern in _EXACT if not signs or any(sign in text for sign in signs)]
+    if _mixes(reading):
+        patterns += _MIXED
+    if not patterns:
+        return frozenset()
+    for pattern in patterns:
         for match in pattern.finditer(text):
             piece = match.group().strip(".,;:?!\"'").casefold()
             if piece and not _VERSION.match(piece) and piece not in ("e.g", "i.e", "a.m", "p.m", "u.s", "vs"):
@@ -162,60 +177,81 @@ def exact_pieces(reading: Reading) -> frozenset[str]:
     return frozenset(piece for piece in found if not any(piece != other and piece in other for other in found))
 
 
+_DIGIT = re.compile("[0-9]")
+
+
+def _numeric(reading: Reading) -> bool:
+    """False only for what holds no number written in digits."""
+    return not reading.plain or _DIGIT.search(reading.text) is not None
+
+
+@once
+def _mixes(reading: Reading) -> bool:
+    """Whether a word between blanks holds a letter and a number."""
+    return _numeric(reading) and any(_mixed(word) for word in reading.text.split() if not word.isalpha())
+
+
 def _mixed(word: str) -> bool:
     """Whether a word holds a letter and a number."""
-    return not word.isalpha() and any(map(str.isnumeric, word)) and any(map(str.isalpha, word))
+    return any(map(str.isnumeric, word)) and any(map(str.isalpha, word))
 
 
 @once
 def amounts(reading: Reading) -> frozenset[str]:
     """Numbers in base units, as text: ``5`` or ``5 length``; number words and ordinals are numbers too."""
-    text = _GLUED.sub(r"\1 \2", reading.folded)
+    if not _numeric(reading) and _COUNTING.isdisjoint(parts(reading)):
+        return frozenset()
+    text = _GLUED.sub(r"\1 \2", reading.folded) if _mixes(reading) else reading.folded
     # The longest first: of two that overlap nothing must be left, in whatever order a set of texts comes.
     for piece in sorted(exact_pieces(reading), key=lambda piece: (-len(piece), piece)):
         text = text.replace(piece, " ")
     found = set()
-    words = _TOKEN.findall(text)
-    position = 0
-    while position < len(words):
-        if words[position].isalpha() and words[position] not in _NUMBERS:
-            position += 1
+    words = (_ASCII_TOKEN if reading.plain else _TOKEN).findall(text)
+    read_to = 0
+    for place, word in enumerate(words):
+        if place < read_to or (word.isalpha() and word not in _NUMBERS):
             continue
-        value, length = _number_at(words, position)
+        if len(word) > _ENDLESS:
+            found.add(word)
+            continue
+        value, length = _number_at(words, place)
         if value is None:
-            position += 1
             continue
-        after = words[position + length] if position + length < len(words) else ""
+        read_to = place + length
+        after = words[read_to] if read_to < len(words) else ""
         unit = _UNITS.get(after.strip(".,;?!"))
-        first = words[position]
         if unit:
             found.add(f"{value * unit[1]} {unit[0]}")
-        elif length > 1 or first not in _SHY:
+        elif length > 1 or word not in _SHY:
             found.add(str(value))
-        position += length
     return frozenset(found)
 
 
-def _number_at(words: list[str], place: int) -> tuple[Fraction | None, int]:
+_COUNTING = frozenset(_NUMBERS)
+
+
+def _number_at(words: list[str], place: int) -> tuple[Fraction | int | None, int]:
     """The number that starts at that word, and how many words it takes."""
     word = words[place].strip("()[]:;?!$€£¥₹\"'").rstrip(".,")
-    total: Fraction | None = None
+    total: Fraction | int | None = None
     length = 1
-    match = _NUMBER.fullmatch(word)
-    if match:
+    if word.isdecimal():
+        total = int(word)
+    elif match := _NUMBER.fullmatch(word):
         digits = match["digits"].replace(",", "")
-        total = Fraction(digits) if digits.count(".") < 2 else None
-        if total is None:
+        points = digits.count(".")
+        if points > 1:
             return None, 1
+        total = Fraction(digits) if points else int(digits)
         if match["suffix"] in _SCALES:
             total *= _SCALES[match["suffix"]]
     elif word in _NUMBERS:
-        total = Fraction(_NUMBERS[word])
+        total = _NUMBERS[word]
         following = words[place + 1] if place + 1 < len(words) else ""
         if total >= 20 and total % 10 == 0 and 0 < _NUMBERS.get(following, 0) < 10 and following not in _SHY:
             total, length = total + _NUMBERS[following], 2
     elif "-" in word and all(part in _NUMBERS for part in word.split("-")):
-        return Fraction(sum(_NUMBERS[part] for part in word.split("-"))), 1
+        return sum(_NUMBERS[part] for part in word.split("-")), 1
     if total is None:
         return None, 1
     while place + length < len(words) and words[place + length] in _SCALES and len(words[place + length]) > 1:
@@ -226,22 +262,29 @@ def _number_at(words: list[str], place: int) -> tuple[Fraction | None, int]:
 @once
 def money(reading: Reading) -> frozenset[str]:
     """Currencies named."""
-    signs = _SIGNS.intersection(reading.text)
-    return frozenset(_MONEY[word] for word in (_MONEY.keys() & reading.folded_words) | signs)
+    signs = {sign for sign in _SIGNS if sign in reading.text}
+    return frozenset(_MONEY[word] for word in (reading.folded_words & _COINS) | signs)
+
+
+_COINS = frozenset(_MONEY)
 
 
 @once
 def dates(reading: Reading) -> frozenset[str]:
     """Months, weekdays, seasons, holidays, times of day, relative periods and clock times."""
-    found = {_DATES[word.folded] for word in reading.words if _DATES.get(word.folded) and _is_date(word.named, word.folded)}
-    found |= {" ".join(match.groups()) for match in _PERIODS.finditer(reading.folded)}
-    for match in _CLOCK.finditer(reading.folded):
+    found = {_DATES[word] for word in reading.folded_words & _DATED if _is_date(word in reading.named, word)}
+    if not reading.plain or not _NEARBY.isdisjoint(parts(reading)):
+        found |= {" ".join(match.groups()) for match in _PERIODS.finditer(reading.folded)}
+    for match in _CLOCK.finditer(reading.folded) if _numeric(reading) else ():
         hour = int(match[1] or match[4])
         minute = int(match[2] or match[5] or 0)
         if match[3] and match[3].startswith("p") and hour < 12:
             hour += 12
         found.add(f"{hour:02}:{minute:02}")
     return frozenset(found)
+
+
+_DATED = frozenset(word for word, date in _DATES.items() if date)
 
 
 def _is_date(named: bool, folded: str) -> bool:

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import regex
 import Stemmer
 
 from ragkit.cache.guards.words import ASKING, FUNCTION, SYNONYMS
 
+#: What stands in a text, casefolded, that holds such a contraction, the contraction, and how it is spelt out.
 _CONTRACTIONS = (
-    (regex.compile(r"\bwon't\b", regex.I), "will not"),
-    (regex.compile(r"\bcan't\b|\bcannot\b", regex.I), "can not"),
-    (regex.compile(r"\bshan't\b", regex.I), "shall not"),
-    (regex.compile(r"n't\b", regex.I), " not"),
-    (regex.compile(r"\b(what|who|where|when|why|how|it|that|there|here|he|she)'s\b", regex.I), r"\1 is"),
-    (regex.compile(r"'(re)\b", regex.I), " are"),
-    (regex.compile(r"\bi'm\b", regex.I), "i am"),
-    (regex.compile(r"'(ve)\b", regex.I), " have"),
-    (regex.compile(r"'(ll)\b", regex.I), " will"),
-    (regex.compile(r"'(d)\b", regex.I), " would"),
+    ("won't", regex.compile(r"\bwon't\b", regex.I), "will not"),
+    ("can", regex.compile(r"\bcan't\b|\bcannot\b", regex.I), "can not"),
+    ("shan't", regex.compile(r"\bshan't\b", regex.I), "shall not"),
+    ("n't", regex.compile(r"n't\b", regex.I), " not"),
+    ("'s", regex.compile(r"\b(what|who|where|when|why|how|it|that|there|here|he|she)'s\b", regex.I), r"\1 is"),
+    ("'re", regex.compile(r"'(re)\b", regex.I), " are"),
+    ("i'm", regex.compile(r"\bi'm\b", regex.I), "i am"),
+    ("'ve", regex.compile(r"'(ve)\b", regex.I), " have"),
+    ("'ll", regex.compile(r"'(ll)\b", regex.I), " will"),
+    ("'d", regex.compile(r"'(d)\b", regex.I), " would"),
 )
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*(?:[-'][\p{L}\p{M}]+)*|\p{N}+(?:[.,:]\p{N}+)*")
+#: The same for ASCII, in half the time; and such a word where it begins with a capital.
+_ASCII_WORD = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*|[0-9]+(?:[.,:][0-9]+)*")
+_ASCII_CAPITAL = re.compile(r"[A-Z](?<![A-Za-z][A-Z])(?<![A-Za-z][-'][A-Z])[A-Za-z]*(?:[-'][A-Za-z]+)*")
+_JOINTS = re.compile("[-']")
 _NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_LIGHT = FUNCTION | ASKING
 _KEPT = 8192
 _T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
 
 
-class Word(NamedTuple):
-    """A word as written and casefolded, its stem, and whether it is capitalised where a sentence does not ask for it."""
-
-    text: str
-    folded: str
-    stem: str
-    named: bool
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A prompt with contractions and typographic signs spelt out, its words, and its content (stems without function words).
+    """A prompt with contractions and typographic signs spelt out, and its words, casefolded, in order and once each.
 
-    ``folded_words`` are the words, casefolded, once each. ``english``: at least one English function word. ``spaced``: its script puts blanks between words.
+    ``named``: words that are capitalised where no sentence asks for it. ``english``: at least one English function word.
+    ``spaced``: its script puts blanks between words. ``plain``: all ASCII, so that a glance tells what it cannot hold.
+    ``known`` is what ``once`` has found in it.
     """
 
     text: str
     folded: str
-    words: tuple[Word, ...]
-    content: frozenset[str]
+    words: tuple[str, ...]
+    folded_words: frozenset[str]
+    named: frozenset[str]
     english: bool
     spaced: bool
-    folded_words: frozenset[str]
+    plain: bool
+    known: dict[object, Any] = field(default_factory=dict, repr=False)
 
 
 @lru_cache(maxsize=8 * _KEPT)
@@ -74,39 +76,82 @@ _BY_STEM = {str(_stemmer.stemWord(word)): name for word, name in reversed(list(S
 
 
 def once(find: Callable[[Reading], _T]) -> Callable[[Reading], _T]:
-    """``find``, its results kept as long as readings are: a stored prompt is compared again and again."""
-    return lru_cache(maxsize=_KEPT)(find)
+    """``find``, its result kept with the reading: a stored prompt is compared again and again."""
+
+    @wraps(find)
+    def found(reading: Reading) -> _T:
+        known = reading.known
+        try:
+            return known[find]  # type: ignore[no-any-return]
+        except KeyError:
+            value = known[find] = find(reading)
+            return value
+
+    return found
 
 
 @lru_cache(maxsize=_KEPT)
 def read(text: str) -> Reading:
     """The reading of a prompt. Any text can be read; the last few thousand are kept."""
     plain = unicodedata.normalize("NFKC", text).translate(_SIGNS)
-    if "'" in plain or "cannot" in plain.casefold():
-        for pattern, spelt in _CONTRACTIONS:
-            plain = pattern.sub(spelt, plain)
-    words = []
-    for found in _WORD.finditer(plain):
-        as_written = found.group()
-        folded = as_written.casefold()
-        # A capital says something unless a sentence starts here; all capitals always do, unless everything shouts.
-        capital = as_written[0].isupper() and folded != "i" and not folded.startswith("i'")
-        named = capital and (as_written[1:].isupper() or not _starts(plain[: found.start()]))
-        words.append(Word(as_written, folded, stem(folded), named))
-    if sum(word.named for word in words) > 0.6 * len(words) and len(words) > 3:
+    folded, ascii_only = plain.casefold(), plain.isascii()
+    if "'" in plain or "cannot" in folded:
+        for mark, pattern, spelt in _CONTRACTIONS:
+            if mark in folded or not ascii_only:
+                plain = pattern.sub(spelt, plain)
+        folded = plain.casefold()
+    words = _ASCII_WORD.findall(folded) if ascii_only else [word.casefold() for word in _WORD.findall(plain)]
+    named = _named(plain, _ASCII_CAPITAL if ascii_only else _WORD)
+    if len(named) > 0.6 * len(words) and len(words) > 3:
         # Title case or shouting tells nothing.
-        words = [Word(word.text, word.folded, word.stem, False) for word in words]
-    content = frozenset(meaning(word.folded) for word in words if word.folded not in FUNCTION and word.folded not in ASKING)
-    english = any(word.folded in FUNCTION for word in words)
+        named = []
+    once_each = frozenset(words)
     return Reading(
-        plain,
-        plain.casefold(),
-        tuple(words),
-        content,
-        english,
-        not _NO_SPACES.search(plain),
-        frozenset(word.folded for word in words),
+        text=plain,
+        folded=folded,
+        words=tuple(words),
+        folded_words=once_each,
+        named=frozenset(named),
+        english=not FUNCTION.isdisjoint(once_each),
+        spaced=ascii_only or not _NO_SPACES.search(plain),
+        plain=ascii_only,
     )
+
+
+@once
+def content(reading: Reading) -> frozenset[str]:
+    """One stem for each word that says what is asked about, whatever the word for it."""
+    return frozenset(map(meaning, reading.folded_words - _LIGHT))
+
+
+@once
+def stems(reading: Reading) -> frozenset[str]:
+    """The stems of all words."""
+    return frozenset(map(stem, reading.folded_words))
+
+
+@once
+def parts(reading: Reading) -> frozenset[str]:
+    """The words, and what hyphens and apostrophes join in them: of a plain reading everything that stands between two word
+    boundaries, and perhaps more."""
+    joined = [word for word in reading.folded_words if "-" in word or "'" in word]
+    return reading.folded_words.union(*map(_JOINTS.split, joined)) if joined else reading.folded_words
+
+
+def _named(text: str, words: re.Pattern[str] | regex.Pattern[str]) -> list[str]:
+    """Words with a capital that says something: not because a sentence starts, or because they are all capitals."""
+    found = []
+    for match in words.finditer(text):
+        as_written = match.group()
+        word = as_written.casefold()
+        if (
+            as_written[0].isupper()
+            and word != "i"
+            and not word.startswith("i'")
+            and (as_written[1:].isupper() or not _starts(text[: match.start()]))
+        ):
+            found.append(word)
+    return found
 
 
 def _starts(before: str) -> bool:
