@@ -25,6 +25,11 @@ os.environ.setdefault(
     str(Path(find_spec("llama_index").submodule_search_locations[0]) / "core" / "_static" / "tiktoken_cache"),
 )
 
+# Workers share the cores: with as many threads in each, torch waits for itself, and tests of models take four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Many tests start processes of ragkit; those need not compile it each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile(
     "default",
     deadline=None,

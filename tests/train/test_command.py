@@ -16,21 +16,22 @@ from ragkit.types import Document
 Secret = tuple[list[Document], list[Label]]
 
 
-def test_train_then_read_what_was_written(files: Path):
+@pytest.mark.usefixtures("files")
+def test_train_then_read_what_was_written(tiny_model: Path):
     call = [
         "train",
         "context",
         "docs",
         "--questions",
         "q.jsonl",
-        "--out",
-        "a.safetensors",
         "--max-tokens",
         "30-40",
+        "--model",
+        str(tiny_model),
         "--folds",
         "2",
     ]
-    done = CliRunner().invoke(app, [*call, "--json", "--force", "--cache", "v.sqlite"])
+    done = CliRunner().invoke(app, [*call, "--out", "a.safetensors", "--json", "--force", "--cache", "v.sqlite"])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report["questions"] == 48
@@ -41,7 +42,7 @@ def test_train_then_read_what_was_written(files: Path):
     assert held.about["differences"] == report["differences"]
     assert held.chunker == report["chunker"]
     # Asked for more than there is, it keeps plain and says so.
-    kept = CliRunner().invoke(app, [*call[:-5], "no.safetensors", *call[-4:], "--cache", "v.sqlite", "--min-gain", "1.5"])
+    kept = CliRunner().invoke(app, [*call, "--out", "no.safetensors", "--cache", "v.sqlite", "--min-gain", "1.5"])
     assert kept.exit_code == 1
     assert "Keep the plain model" in kept.stderr
     assert "gain in points" in kept.stdout
