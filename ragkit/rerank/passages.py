@@ -33,9 +33,11 @@ class Passages:
 
     def only(self, ids: Sequence[str]) -> tuple[NDArray[np.uint8], Rows, Rows]:
         """Codes, counts and owners of these passages in this order, as ``max_sim`` takes them."""
-        places = [np.arange(*self.rows[one]) for one in ids]
-        owners = np.repeat(np.arange(len(ids)), [len(rows) for rows in places])
-        wanted = np.concatenate(places) if places else np.zeros(0, np.int64)
+        starts, ends = np.array([self.rows[one] for one in ids], np.int64).reshape(-1, 2).T
+        sizes = ends - starts
+        owners = np.repeat(np.arange(len(ids)), sizes)
+        # Places count on within a passage, and go to the next one's start where another begins.
+        wanted = np.arange(len(owners)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
         return self.codes[wanted], self.counts[wanted], owners
 
     def smaller(self, card: CompressorCard, *, vectors: int, bits: int) -> Passages:

@@ -39,12 +39,9 @@ def place(
         sketches = sketches[[rows[hit.chunk.id] for hit in scored]]
     documents = [hit.chunk.doc_id for hit in scored]
     mixed = blend(values, first=_arms(scored), sketches=sketches, documents=documents, weights=weights)
-    shares = {RERANK: mixed.late} | mixed.first
     own_ranks = ranks(order(values))
-    best = [
-        replace(scored[at], score=float(mixed.scores[at]), parts=_parts(scored[at], values[at], int(own_ranks[at]), shares, at))
-        for at in order(mixed.scores).tolist()
-    ]
+    told = _parts(scored, values, own_ranks, {RERANK: mixed.late} | mixed.first)
+    best = [(scored[at], float(mixed.scores[at]), told[at]) for at in order(mixed.scores).tolist()]
     return _filled(hits, best, late)
 
 
@@ -60,24 +57,30 @@ def _arms(hits: Sequence[Hit]) -> dict[str, Floats]:
     return {name: np.array([hit.parts[name].share for hit in hits], np.float64) for name in names}
 
 
-def _parts(hit: Hit, late: float, rank: int, shares: Mapping[str, Floats], at: int) -> dict[str, Part]:
-    parts = {RERANK: Part(score=float(late), rank=rank, share=float(shares[RERANK][at]))}
-    for name, share in shares.items():
-        if name != RERANK:
-            before = hit.parts.get(name, Part(score=hit.score, rank=hit.rank, share=0.0))
-            parts[name] = replace(before, share=float(share[at]))
+def _parts(hits: Sequence[Hit], late: Floats, ranked: NDArray[np.int64], shares: Mapping[str, Floats]) -> list[dict[str, Part]]:
+    """For each hit what the reranker said, and what the arms said with their new shares."""
+    columns = {name: share.tolist() for name, share in shares.items()}
+    own = columns.pop(RERANK)
+    parts: list[dict[str, Part]] = []
+    for at, (hit, score, rank) in enumerate(zip(hits, late.tolist(), ranked.tolist(), strict=True)):
+        told = {RERANK: Part(score=score, rank=rank, share=own[at])}
+        for name, column in columns.items():
+            before = hit.parts.get(name)
+            known = (hit.score, hit.rank) if before is None else (before.score, before.rank)
+            told[name] = Part(score=known[0], rank=known[1], share=column[at])
+        parts.append(told)
     return parts
 
 
-def _filled(hits: Sequence[Hit], best: Sequence[Hit], late: Mapping[str, float]) -> list[Hit]:
+def _filled(hits: Sequence[Hit], best: Sequence[tuple[Hit, float, dict[str, Part]]], late: Mapping[str, float]) -> list[Hit]:
+    """The hits with their ranks: those ``best`` first to last in the places of the scored, with score and parts."""
     waiting = iter(best)
-    above = math.nextafter(best[0].score, math.inf)
+    above = math.nextafter(best[0][1], math.inf)
     placed: list[Hit] = []
     for rank, hit in enumerate(hits, 1):
         if hit.chunk.id in late:
-            hit = next(waiting)
-            above = hit.score
+            hit, above, parts = next(waiting)
         else:
-            hit = replace(hit, score=above, parts={name: part for name, part in hit.parts.items() if name != RERANK})
-        placed.append(replace(hit, rank=rank))
+            parts = {name: part for name, part in hit.parts.items() if name != RERANK}
+        placed.append(replace(hit, score=above, rank=rank, parts=parts))
     return placed

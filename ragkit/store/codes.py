@@ -23,6 +23,7 @@ from ragkit.store.chunks import ChunkStore, id_filters
 from ragkit.store.escape import escape, unescape
 from ragkit.store.failures import told
 from ragkit.store.patience import keep_trying
+from ragkit.store.reading import run
 from ragkit.store.rows import chunk_columns, chunks_from
 from ragkit.types import Chunk
 
@@ -60,6 +61,7 @@ class CodeTable:
         self.path, self.name, self.header = path, name, header
         self.width = int(header["width"])
         self._table = table
+        self._asked: Any = None
 
     @staticmethod
     def marks(path: Path) -> list[str]:
@@ -205,11 +207,13 @@ class CodeTable:
     # Inside
 
     def _scan(self, columns: list[str], where: str | None) -> pa.Table:
-        def ask(table: Any) -> pa.Table:
-            query = table.search().select(columns)
-            return (query.where(where) if where else query).to_arrow()
+        async def scan() -> pa.Table:
+            if self._asked is None:
+                self._asked = await _waiting(self.path, self.name)
+            query = self._asked.query().select(columns)
+            return await (query.where(where) if where else query).to_arrow()
 
-        return self._read("reading codes", ask)
+        return self._read("reading codes", lambda _: run(scan()))
 
     def _read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
         try:
@@ -229,7 +233,7 @@ class CodeTable:
 
     def _reopen(self) -> Any:
         with told(self.path, "opening a table of codes"):
-            self._table = database.connect(self.path).open_table(self.name)
+            self._table, self._asked = database.connect(self.path).open_table(self.name), None
             return self._table
 
 
@@ -257,6 +261,14 @@ def chunks_with_addresses(store: ChunkStore, doc_ids: Sequence[str]) -> dict[str
         for chunk, key in zip(chunks_from(part), part.column("embed_key").to_pylist(), strict=True):
             found.setdefault(chunk.doc_id, []).append((chunk, key))
     return {doc_id: sorted(pairs, key=lambda pair: pair[0].index) for doc_id, pairs in found.items()}
+
+
+async def _waiting(path: Path, name: str) -> Any:
+    """A handle for ``run`` on the table as it is now and will be."""
+    import lancedb
+
+    database = await lancedb.connect_async(path, read_consistency_interval=timedelta(0))
+    return await database.open_table(name)
 
 
 def _delete(table: Any, *, where: str) -> None:
