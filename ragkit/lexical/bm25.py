@@ -75,8 +75,8 @@ def bm25_counted(
     _check(k1, b)
     scores = np.zeros(len(lengths))
     # The lines of BM25Okapi.get_scores, which would ask every row for every token in Python.
-    one = _Candidates(query_tokens, [], lengths.tolist(), stats, k1=k1, b=b)
-    room = one.k1 * (1 - b + b * np.array(one.doc_len) / one.avgdl)
+    one = _Candidates(query_tokens, [], [], stats, k1=k1, b=b)
+    room = one.k1 * (1 - b + b * np.maximum(lengths, 1) / one.avgdl)
     for token, column in zip(query_tokens, counts.T, strict=True):
         scores += one.idf.get(token, 0.0) * (column * (one.k1 + 1) / (column + room))
     return scores

@@ -86,10 +86,9 @@ class Convex:
 
 def _with_documents(own: Shares, document: Ranks, weight: float) -> Shares:
     """Each candidate's shares plus ``weight`` times those of its document's best candidate."""
-    best: dict[int, int] = {}
-    for place in np.argsort(-(own.dense + own.bm25), kind="stable").tolist():
-        best.setdefault(int(document[place]), place)
-    leader = np.array([best[number] for number in document.tolist()], dtype=np.int64)
+    falling = np.argsort(-(own.dense + own.bm25), kind="stable")
+    numbers, first = np.unique(document[falling], return_index=True)
+    leader = falling[first[np.searchsorted(numbers, document)]]
     return Shares(own.dense + weight * own.dense[leader], own.bm25 + weight * own.bm25[leader])
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragkit.seams import Vectors
-from ragkit.store.escape import escape, unescape
 from ragkit.store.nearness import Nearness
-from ragkit.store.rows import Stored, stored_columns, stored_from, vectors_from
+from ragkit.store.pools import Columns, Pool
+from ragkit.store.rows import Stored, stored_columns, stored_from
 from ragkit.store.snapshot import Snapshot
 from ragkit.store.terms import Addresses
 from ragkit.text.term_query import TermQuery
@@ -33,50 +31,6 @@ class Ask(Protocol):
 
     @property
     def query(self) -> TermQuery | None: ...
-
-
-class Pool:
-    """The rows found for one question, each once: ``keys`` are their addresses, and ``table`` their columns."""
-
-    def __init__(self, keys: Addresses, near: NDArray[np.bool_], matched: NDArray[np.bool_], table: pa.Table) -> None:
-        self.keys: list[int] = keys.tolist()
-        self.near, self.matched = near, matched
-        self._table = table
-
-    @cached_property
-    def vectors(self) -> Vectors:
-        """float32 ``(n, dim)``."""
-        return vectors_from(self._table)
-
-    @cached_property
-    def documents(self) -> NDArray[np.int64]:
-        """Numbers of the rows' documents in the order of their ids, which escaping keeps."""
-        return np.unique(self._table.column("doc_id").to_numpy(), return_inverse=True)[1]
-
-    @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """Where the chunks start in their documents."""
-        starts: NDArray[np.int64] = self._table.column("start").to_numpy()
-        return starts
-
-    def counts(self, tokens: Sequence[str], /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How often each row has each of ``tokens``, ``(n, len(tokens))``, and how many tokens it has, ``(n,)``."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        words = pc.split_pattern(self._table.column("lex").combine_chunks(), " ")
-        lengths: NDArray[np.int64] = pc.list_value_length(words).to_numpy().astype(np.int64)
-        distinct = list(dict.fromkeys(tokens))
-        places = pc.index_in(words.flatten(), value_set=pa.array(map(escape, distinct), pa.string()))
-        here = places.is_valid().to_numpy(zero_copy_only=False)
-        cells = np.repeat(np.arange(len(lengths)), lengths)[here] * len(distinct) + places.drop_null().to_numpy()
-        counted = np.bincount(cells, minlength=len(lengths) * len(distinct)).reshape(len(lengths), len(distinct))
-        return counted[:, [distinct.index(token) for token in tokens]], lengths
-
-    def lex(self, place: int, /) -> list[str]:
-        """The tokens of one row."""
-        text = unescape(self._table.column("lex")[place].as_py())
-        return text.split(" ") if text else []
 
 
 class Head(NamedTuple):
@@ -113,19 +67,19 @@ class SnapshotArms:
             condition=self._condition(where),
             nearness=self._nearness,
         )
-        if len(asks) == 1 and len(near) + len(matched) == 1:
+        words = [token for one in asks if one.query is not None for token in one.query.tokens]
+        if len(near) + len(matched) == 1:
             [table] = (*near, *matched)
-            keys = table.column(_ADDRESS).to_numpy()
-            return [Pool(keys, np.full(len(keys), bool(near)), np.full(len(keys), bool(matched)), table)]
-        known, columns = self._read(near, matched, whole=len(asks) == 1)
+            return [_only(table, words, near=bool(near))]
+        known, table = self._read(near, matched, whole=len(asks) == 1)
+        columns = Columns(table, words)
         nears, matches = iter(near), iter(matched)
         pools = []
         for one in asks:
             close = _addresses([] if one.vector is None else [next(nears)])
             found = _addresses([] if one.query is None else [next(matches)])
             keys = np.union1d(close, found)
-            rows = columns.take(np.searchsorted(known, keys)) if len(keys) else None
-            pools.append(Pool(keys, np.isin(keys, close), np.isin(keys, found), rows))
+            pools.append(Pool(keys, np.searchsorted(known, keys), np.isin(keys, close), np.isin(keys, found), columns))
         return pools
 
     def _read(self, near: Sequence[pa.Table], matched: Sequence[pa.Table], *, whole: bool) -> tuple[Addresses, pa.Table]:
@@ -156,8 +110,7 @@ class SnapshotArms:
         if found is None:
             return None
         table, rest = found
-        keys = table.column(_ADDRESS).to_numpy()
-        pool = Pool(keys, np.ones(len(keys), bool), np.zeros(len(keys), bool), table)
+        pool = _only(table, [], near=True)
         self._whole = (pool.keys, table)
         return Head(pool, rest)
 
@@ -176,6 +129,13 @@ class SnapshotArms:
     def term_stats(self) -> TermStats:
         """BM25's statistics over all chunks of the version."""
         return self._snapshot.term_stats()
+
+
+def _only(table: pa.Table, words: Sequence[str], *, near: bool) -> Pool:
+    """The pool of one question that one arm was asked."""
+    keys = table.column(_ADDRESS).to_numpy()
+    all_, none = np.ones(len(keys), bool), np.zeros(len(keys), bool)
+    return Pool(keys, np.arange(len(keys)), all_ if near else none, none if near else all_, Columns(table, words))
 
 
 def _addresses(tables: Sequence[pa.Table]) -> Addresses:
