@@ -11,7 +11,7 @@ import pytest
 from ragkit import Document, Index
 from ragkit.chunk import FixedChunker
 from ragkit.errors import InvalidInputError
-from ragkit.evaluate import Collection, Passage, Query, evaluate, load_collection
+from ragkit.evaluate import Collection, Passage, Query, evaluate, limited, load_collection
 from ragkit.retrieve import Rrf
 from ragkit.testing.embedders import HashEmbedder
 
@@ -119,17 +119,14 @@ def test_settings_that_make_no_sense(generated):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "metric", "lexical"), [("limit_small", "recall@10", 0.98), ("contextual_code", "nDCG@10", 0.62)]
+    ("name", "documents", "metric", "lexical"),
+    [("limit_small", None, "recall@10", 0.98), ("squad_articles", 3, "nDCG@10", 0.89)],
 )
-def test_hybrid_on_real_collections(name, metric, lexical, data_folder, minilm):
+def test_hybrid_on_real_collections(name, documents, metric, lexical, data_folder, minilm):
     """Thresholds leave room for other machines' rounding, and none for a fusion that lets one arm drown the other."""
-    whole = load_collection(data_folder / name)
-    some = Collection(
-        **{field: getattr(whole, field) for field in ("name", "documents", "qrels", "passages", "passage_qrels")},
-        queries=whole.queries[:100],
-    )
-    report = evaluate(some, embedder=minilm, fusions={"rrf": Rrf()})
+    some = limited(load_collection(data_folder / name), documents=documents, questions=100)
+    report = evaluate(some, embedder=minilm, fusions={"rrf": Rrf()}, budgets=())
     found = {mode: report.score(mode, metric).mean for mode in ("dense", "bm25", "hybrid", "rrf")}
     assert found["hybrid"] >= max(found["dense"], found["bm25"]) - 0.005
-    assert found["hybrid"] > found["rrf"] + 0.005
+    assert found["hybrid"] > found["rrf"] + 0.01
     assert found["bm25"] >= lexical
