@@ -14,7 +14,7 @@ from ragkit.cache.admission import refuse_storing
 from ragkit.cache.behind import Behind
 from ragkit.cache.candidate import Candidate
 from ragkit.cache.entry import Drop, Entry
-from ragkit.cache.guards import asks_about_now
+from ragkit.cache.guards import asks_about_now, prepare
 from ragkit.cache.hot import HotSet
 from ragkit.cache.learning import Counted, Learning
 from ragkit.cache.made import Made
@@ -198,6 +198,8 @@ class Desk:
             cost=1.0 if made.cost is None else float(made.cost),
         )
         self.vault.write([row_of(entry, asked.vector)], wait=wait)
+        if asked.vector is not None:
+            prepare(asked.text)
         return Stored(entry=entry.id)
 
     def _entry(self, asked: Question, answer: str, *, at: int, expires: float, writer: str, **more: Any) -> Entry:

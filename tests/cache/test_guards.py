@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.cache import GUARDS, asks_about_now, check, evaluate_traps, load_suite
-from ragkit.cache.guards import quantities
+from ragkit.cache.guards import quantities, reading
+from ragkit.cache.guards.checks import FINDINGS
 from ragkit.cache.guards.reading import read
 from ragkit.errors import InvalidInputError
 from ragkit.testing import texts as hard_texts
@@ -131,3 +134,62 @@ def test_amounts_do_not_hang_on_the_order_of_sets(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(quantities, "exact_pieces", lambda reading: ["rev-5", "rev-5-7"][::order])
     fresh = quantities.amounts.__wrapped__
     assert fresh(read("Is rev-5-7 newer than rev-5 by 2 days?")) == fresh(read("By 2 days?"))
+
+
+SIGNS = st.sampled_from(
+    [*"abAB19 .,:;!?'\"-_/\\@#$%()\n\t\x1f", " not ", "can't", "who's", "free of ", "last week ", "5kg", "10:30 pm", "v1.2"]
+)
+WORDS = st.sampled_from(
+    [
+        "How",
+        "do",
+        "I",
+        "why",
+        "what's",
+        "the",
+        "cost",
+        "My",
+        "team's",
+        "first",
+        "class",
+        "Friday",
+        "in",
+        "May",
+        "twenty-one",
+        "of",
+        "ZX-9",
+        "$5",
+        "a_b",
+    ]
+)
+
+
+@given(st.one_of(st.lists(SIGNS, max_size=20).map("".join), st.lists(WORDS, max_size=12).map(" ".join)))
+def test_what_is_seen_at_a_glance_in_ascii_is_what_a_full_reading_finds(text: str):
+    plain = read(text)
+    assert plain.plain
+    assert list(plain.words) == [word.casefold() for word in reading._WORD.findall(plain.text)]
+    named = reading._named(plain.text, reading._WORD)
+    assert reading._named(plain.text, reading._ASCII_CAPITAL) == named
+    full = replace(plain, plain=False, known={})
+    for find in FINDINGS:
+        assert find(replace(plain, known={})) == find(full), find
+
+
+def test_long_texts_are_compared_word_by_word_and_in_time():
+    text = "怎么煮米饭呢我们今天去哪里玩" * 280
+    assert names(text[:3900], text[1:3900]) == set()
+    assert names(text[:3900], text[:3890] + "面" + text[3891:3900]) == {"substitution"}
+    assert names("1" * 5000, "1" * 4999 + "2") == {"number"}
+    assert names("1" * 5000, "1" * 5000) == set()
+
+
+def test_readings_are_kept_within_their_room():
+    kept = reading._Readings(10 * (reading._EACH + 1))
+    found = kept("x")
+    assert kept("x") is found
+    for number in range(10, 60):
+        kept(str(number))
+        kept("x")
+    assert kept("x") is found
+    assert len(kept) <= 22

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ragkit.cache.guards.checks import GUARDS, Guard, fresh_words
+from ragkit.cache.guards.checks import FINDINGS, GUARDS, Guard, fresh_words
 from ragkit.cache.guards.reading import read
 from ragkit.errors import InvalidInputError
 
-__all__ = ["GUARDS", "Rejection", "asks_about_now", "check"]
+__all__ = ["GUARDS", "Rejection", "asks_about_now", "check", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,13 @@ def _chosen(guards: Collection[str]) -> dict[str, Guard]:
     if unknown:
         raise InvalidInputError(f"guards names {unknown[0]!r}; the guards are {', '.join(GUARDS)}.")
     return {name: GUARDS[name] for name in guards}
+
+
+def prepare(prompt: str) -> None:
+    """Read a prompt that was stored, so that no look-up has to; readings of the prompts asked for last are kept."""
+    reading = read(prompt)
+    for find in FINDINGS:
+        find(reading)
 
 
 def asks_about_now(prompt: str) -> str | None:

@@ -9,7 +9,7 @@ import regex
 
 from ragkit.cache.guards import words as lists
 from ragkit.cache.guards.quantities import amounts, dates, exact_pieces, money
-from ragkit.cache.guards.reading import Reading, content, meaning, once, stem, stems
+from ragkit.cache.guards.reading import Reading, content, meaning, once, parts, stem, stems
 
 #: What differs on either side, or None.
 Difference = tuple[str, str] | None
@@ -65,7 +65,7 @@ def freshness(left: Reading, right: Reading) -> Difference:
 def fresh_words(reading: Reading) -> str:
     """The words that make the answer depend on when it is asked, joined by commas; empty without any."""
     found = [phrase for phrase in lists.FRESH_PHRASES if phrase in reading.folded]
-    found += sorted(reading.folded_words & lists.FRESH)
+    found += sorted(_telling(reading) & lists.FRESH)
     return ", ".join(found)
 
 
@@ -74,10 +74,10 @@ def negation(left: Reading, right: Reading) -> Difference:
     one, other = _denials(left), _denials(right)
     if len(one) % 2 != len(other) % 2:
         return " ".join(one), " ".join(other)
-    denying = (_may_deny(left) - right.folded_words) | (_may_deny(right) - left.folded_words)
+    ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
+    denying = {word for word in (*ours, *theirs) if word.startswith(_BEGINNINGS) or word.endswith("less")}
     if not denying:
         return None
-    ours, theirs = left.folded_words - right.folded_words, right.folded_words - left.folded_words
     for word in sorted(ours):
         for against in sorted(theirs):
             if (word in denying and _denies(word, against)) or (against in denying and _denies(against, word)):
@@ -108,12 +108,6 @@ _TURNED = tuple({end for _, end in _TURNS})
 _BEGINNINGS = (*_PREFIXES, *{begin for begin, _ in _TURNS})
 
 
-@once
-def _may_deny(reading: Reading) -> frozenset[str]:
-    """The words that may deny another."""
-    return frozenset(word for word in reading.folded_words if word.startswith(_BEGINNINGS) or word.endswith("less"))
-
-
 def _denies(word: str, plain: str) -> bool:
     if len(plain) < 3:
         return False
@@ -134,7 +128,8 @@ def _denies(word: str, plain: str) -> bool:
 
 def opposites(left: Reading, right: Reading) -> Difference:
     """No word on one side excludes a word on the other."""
-    ours, theirs = _excluding(left) - right.folded_words, _excluding(right) - left.folded_words
+    ours = (_telling(left) & _OPPOSED.keys()) - right.folded_words
+    theirs = (_telling(right) & _OPPOSED.keys()) - left.folded_words
     if not ours or not theirs:
         return None
     for place in sorted({place for word in ours for place in _OPPOSED[word]}):
@@ -149,12 +144,15 @@ _OPPOSED: dict[str, list[int]] = {}
 for _place, _group in enumerate(lists.OPPOSITES):
     for _word in _group:
         _OPPOSED.setdefault(_word, []).append(_place)
-_EXCLUDING = frozenset(_OPPOSED)
+#: All the words that some guard has a list of; few prompts hold more than two.
+_TELLING = lists.FRESH.union(
+    lists.TIERS, lists.SHY_TIERS, lists.TARGETS, lists.PRINCIPALS.keys(), lists.ACTIONS.keys(), _OPPOSED.keys()
+)
 
 
 @once
-def _excluding(reading: Reading) -> frozenset[str]:
-    return reading.folded_words & _EXCLUDING
+def _telling(reading: Reading) -> frozenset[str]:
+    return reading.folded_words & _TELLING
 
 
 def tiers(left: Reading, right: Reading) -> Difference:
@@ -162,19 +160,14 @@ def tiers(left: Reading, right: Reading) -> Difference:
     found = _unequal(_tiers(left), _tiers(right))
     if found:
         return found
-    one, other = _shy_tiers(left), _shy_tiers(right)
+    one, other = _telling(left) & lists.SHY_TIERS, _telling(right) & lists.SHY_TIERS
     return _unequal(one, other) if one - other and other - one else None
 
 
 @once
-def _shy_tiers(reading: Reading) -> frozenset[str]:
-    return reading.folded_words & lists.SHY_TIERS
-
-
-@once
 def _tiers(reading: Reading) -> frozenset[str]:
-    found = {stem(word) for word in reading.folded_words & lists.TIERS}
-    if _shy_tiers(reading):
+    found = {stem(word) for word in _telling(reading) & lists.TIERS}
+    if _telling(reading) & lists.SHY_TIERS:
         order = reading.words
         for place, word in enumerate(order):
             beside = {*order[max(0, place - 1) : place], *order[place + 1 : place + 2]}
@@ -196,16 +189,13 @@ def principals(left: Reading, right: Reading) -> Difference:
 
 @once
 def _principals(reading: Reading) -> frozenset[str]:
-    words = reading.folded_words
     if "'s" not in reading.folded:
-        return frozenset(lists.PRINCIPALS[word] for word in words & _ROLES)
-    found = {lists.PRINCIPALS[word] for word in {word.removesuffix("'s") for word in words} & _ROLES}
+        return frozenset(lists.PRINCIPALS[word] for word in _telling(reading) if word in lists.PRINCIPALS)
+    plain = (word.removesuffix("'s") for word in reading.folded_words)
+    found = {lists.PRINCIPALS[word] for word in plain if word in lists.PRINCIPALS}
     # "my team's tasks" are not my tasks.
     found |= {f"{match}'s" for match in _OURS.findall(reading.folded)}
     return frozenset(found)
-
-
-_ROLES = frozenset(lists.PRINCIPALS)
 
 
 def actions(left: Reading, right: Reading) -> Difference:
@@ -214,22 +204,13 @@ def actions(left: Reading, right: Reading) -> Difference:
     return (", ".join(sorted(one)), ", ".join(sorted(other))) if one and other and not one & other else None
 
 
-_VERBS = frozenset(lists.ACTIONS)
-
-
-@once
 def _actions(reading: Reading) -> frozenset[str]:
-    return frozenset(lists.ACTIONS[word] for word in reading.folded_words & _VERBS)
+    return frozenset(lists.ACTIONS[word] for word in _telling(reading) if word in lists.ACTIONS)
 
 
 def targets(left: Reading, right: Reading) -> Difference:
     """Languages, programming languages and programs named must be the same."""
-    return _unequal(_targets(left), _targets(right))
-
-
-@once
-def _targets(reading: Reading) -> frozenset[str]:
-    return reading.folded_words & lists.TARGETS
+    return _unequal(_telling(left) & lists.TARGETS, _telling(right) & lists.TARGETS)
 
 
 def entities(left: Reading, right: Reading) -> Difference:
@@ -313,16 +294,17 @@ _COMPATIBLE = frozenset(
         "person/what",
     ]
 )
+#: What is asked for, words of which a plain text that asks for it holds one, and how it is asked.
 _KINDS = (
-    ("reason", r"\bwhy\b|\bhow come\b|\bwhat (is|are|was|were|could be|might be)? ?(the |some )?(main )?(reason|cause)s?\b|\bwhat (makes?|made|causes?)\b|\breasons? (why|for|behind)\b"),
-    ("time", r"\bwhen\b|\bwhat (time|year|date|day|month)\b|\b(which|what) (day|year|month|date)s?\b|\bhow (soon|late|early)\b"),
-    ("person", r"\bwho\b|\bwhom\b|\bwhose\b"),
-    ("cost", r"\bhow (much|expensive)\b.*\b(costs?|pay|price|fees?|charge)\b|\bhow expensive\b|\bwhat (is|are) the (price|cost|fee)s?\b"),
-    ("amount", r"\bhow (much|many|long|far|old|tall|big|high|often|fast|heavy|large)\b"),
-    ("where", r"\bwhere\b|\b(which|what) (city|country|place|town)\b"),
-    ("way", r"\bhow (do|does|can|could|should|to|would|is|are|did|will)\b|\b(steps|way|ways|procedure) (to|of|for)\b"),
+    ("reason", "why come what reason reasons", r"\bwhy\b|\bhow come\b|\bwhat (is|are|was|were|could be|might be)? ?(the |some )?(main )?(reason|cause)s?\b|\bwhat (makes?|made|causes?)\b|\breasons? (why|for|behind)\b"),
+    ("time", "when time year years date dates day days month months soon late early", r"\bwhen\b|\bwhat (time|year|date|day|month)\b|\b(which|what) (day|year|month|date)s?\b|\bhow (soon|late|early)\b"),
+    ("person", "who whom whose", r"\bwho\b|\bwhom\b|\bwhose\b"),
+    ("cost", "much expensive price prices cost costs fee fees", r"\bhow (much|expensive)\b.*\b(costs?|pay|price|fees?|charge)\b|\bhow expensive\b|\bwhat (is|are) the (price|cost|fee)s?\b"),
+    ("amount", "much many long far old tall big high often fast heavy large", r"\bhow (much|many|long|far|old|tall|big|high|often|fast|heavy|large)\b"),
+    ("where", "where city country place town", r"\bwhere\b|\b(which|what) (city|country|place|town)\b"),
+    ("way", "how steps way ways procedure", r"\bhow (do|does|can|could|should|to|would|is|are|did|will)\b|\b(steps|way|ways|procedure) (to|of|for)\b"),
 )  # fmt: skip
-_PATTERNS = tuple((name, regex.compile(pattern)) for name, pattern in _KINDS)
+_PATTERNS = tuple((name, frozenset(held.split()), regex.compile(pattern)) for name, held, pattern in _KINDS)
 _YES_NO = regex.compile(
     r"^\W*(?!(?:can|could|would|will) you\b)(is|are|was|were|do|does|did|can|could|should|will|would|has|have|had|may|must)\b"
 )
@@ -333,7 +315,9 @@ _WHAT_IS = regex.compile(r"^\W*what (is|are|was|were) (an? |the )?[\p{L}\p{N}' -
 def _asks(reading: Reading) -> str:
     # "What happens if I ...", "when I ... how": a subordinate "when" or "who" asks nothing.
     text = reading.folded
-    for name, pattern in _PATTERNS:
+    for name, held, pattern in _PATTERNS:
+        if reading.plain and held.isdisjoint(parts(reading)):
+            continue
         match = pattern.search(text)
         if match and (name in ("reason", "cost", "amount", "way") or match.start() <= max(12, len(text) // 6)):
             return f"amount {match[1]}" if name == "amount" else {"way": "how"}.get(name, name)
@@ -367,13 +351,17 @@ def _replaced(left: Reading, right: Reading) -> Difference:
     spaced = left.spaced and right.spaced
     one = left.words if spaced else tuple(sign for sign in left.folded if sign.isalnum())
     other = right.words if spaced else tuple(sign for sign in right.folded if sign.isalnum())
-    edits = [edit for edit in SequenceMatcher(None, one, other, autojunk=False).get_opcodes() if edit[0] != "equal"]
     short = 1 if spaced else 3
-    if len(edits) == 1 and edits[0][0] == "replace":
-        _, start, end, begin, stop = edits[0]
-        if end - start <= short and stop - begin <= short and len(one) > end - start:
-            glue = " " if spaced else ""
-            return glue.join(one[start:end]), glue.join(other[begin:stop])
+    if abs(len(one) - len(other)) >= short:
+        return None
+    # What stands between their common beginning and end: comparing all of two long texts takes seconds.
+    most = min(len(one), len(other))
+    begin = next((place for place in range(most) if one[place] != other[place]), most)
+    end = next((place for place in range(most - begin) if one[-1 - place] != other[-1 - place]), most - begin)
+    ours, theirs = one[begin : len(one) - end], other[begin : len(other) - end]
+    if 0 < len(ours) <= short and 0 < len(theirs) <= short and len(ours) < len(one) and not set(ours) & set(theirs):
+        glue = " " if spaced else ""
+        return glue.join(ours), glue.join(theirs)
     return None
 
 
@@ -395,3 +383,8 @@ GUARDS: dict[str, Guard] = {
     "question": question,
     "substitution": substitution,
 }
+
+#: Whatever guards look for in one prompt before they compare two.
+FINDINGS: tuple[Callable[[Reading], object], ...] = (
+    exact_pieces, amounts, money, dates, fresh_words, parts, stems, content, _telling, _denials, _tiers, _principals, _order, _asks,
+)  # fmt: skip

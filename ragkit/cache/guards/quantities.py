@@ -113,7 +113,7 @@ for _word in [
 for _part in ["morning", "afternoon", "evening", "night"]:
     _DATES[_part] = _DATES[_part + "s"] = _part
 _DATES["fall"] = ""
-_NEARBY = frozenset("last next this past previous coming first second third fourth".split())
+_NEARBY = frozenset(["last", "next", "this", "past", "previous", "coming", "first", "second", "third", "fourth"])
 _PERIODS = regex.compile(
     rf"\b({'|'.join(sorted(_NEARBY))})\s+(second|minute|hour|day|week|month|quarter|term|semester|year|decade|century)\b"
 )
@@ -122,6 +122,8 @@ _NUMBER = regex.compile(
     r"(?<![\p{L}\p{N}_.])(?P<sign>-)?(?P<digits>\p{Nd}{1,3}(?:,\p{Nd}{3})+(?:\.\p{Nd}+)?|\p{Nd}+(?:\.\p{Nd}+)*)(?P<suffix>st|nd|rd|th|s|k|m|bn)?(?![\p{L}\p{N}_])",
 )
 _CLOCK = regex.compile(r"\b(\d{1,2})(?::(\d{2}))?\s*(am|pm|a\.m\.|p\.m\.|o'clock)(?!\p{L})|\b(\d{1,2}):(\d{2})\b")
+#: One of these is in every time of day.
+_CLOCK_MARKS = (":", "am", "pm", ".m.", "o'clock")
 _GLUED = regex.compile(
     r"(?<![\p{L}\p{N}_.])(\p{Nd}+(?:\.\p{Nd}+)?)(mm|cm|km|mg|kg|g|ml|l|kb|mb|gb|tb|ms|h|min|mph|kw|w|lbs?|oz|ft)(?![\p{L}\p{N}_])"
 )
@@ -275,7 +277,7 @@ def dates(reading: Reading) -> frozenset[str]:
     found = {_DATES[word] for word in reading.folded_words & _DATED if _is_date(word in reading.named, word)}
     if not reading.plain or not _NEARBY.isdisjoint(parts(reading)):
         found |= {" ".join(match.groups()) for match in _PERIODS.finditer(reading.folded)}
-    for match in _CLOCK.finditer(reading.folded) if _numeric(reading) else ():
+    for match in _CLOCK.finditer(reading.folded) if any(mark in reading.folded for mark in _CLOCK_MARKS) else ():
         hour = int(match[1] or match[4])
         minute = int(match[2] or match[5] or 0)
         if match[3] and match[3].startswith("p") and hour < 12:

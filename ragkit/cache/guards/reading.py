@@ -34,7 +34,9 @@ _ASCII_CAPITAL = re.compile(r"[A-Z](?<![A-Za-z][A-Z])(?<![A-Za-z][-'][A-Z])[A-Za
 _JOINTS = re.compile("[-']")
 _NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LIGHT = FUNCTION | ASKING
-_KEPT = 8192
+_STEMS = 65_536
+#: What readings may take: their characters, and as much as this many more for each, in each of two halves. About 75 MB.
+_ROOM, _EACH = 750_000, 50
 _T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
 
@@ -59,13 +61,13 @@ class Reading:
     known: dict[object, Any] = field(default_factory=dict, repr=False)
 
 
-@lru_cache(maxsize=8 * _KEPT)
+@lru_cache(maxsize=_STEMS)
 def stem(word: str) -> str:
     """The Snowball stem of a casefolded word, without a possessive ending."""
     return str(_stemmer.stemWord(word.removesuffix("'s").removesuffix("'")))
 
 
-@lru_cache(maxsize=8 * _KEPT)
+@lru_cache(maxsize=_STEMS)
 def meaning(word: str) -> str:
     """One stem for words that stand for each other in a question, else the word's own."""
     root = stem(word)
@@ -90,9 +92,37 @@ def once(find: Callable[[Reading], _T]) -> Callable[[Reading], _T]:
     return found
 
 
-@lru_cache(maxsize=_KEPT)
-def read(text: str) -> Reading:
-    """The reading of a prompt. Any text can be read; the last few thousand are kept."""
+class _Readings:
+    """Readings of the prompts asked for last, within ``room``.
+
+    In two halves: when the newer one is full it takes the place of the older, of which nobody has asked for what is still there.
+    Two threads at once cost a reading made twice at most.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = self._left = room
+        self._newer: dict[str, Reading] = {}
+        self._older: dict[str, Reading] = {}
+
+    def __call__(self, text: str) -> Reading:
+        """The reading of a prompt. Any text can be read."""
+        found = self._newer.get(text)
+        if found is None:
+            found = self._older.get(text) or _read(text)
+            self._left -= len(text) + _EACH
+            if self._left < 0:
+                self._older, self._newer, self._left = self._newer, {}, self._room
+            self._newer[text] = found
+        return found
+
+    def __len__(self) -> int:
+        return len(self._newer.keys() | self._older.keys())
+
+
+read = _Readings(_ROOM)
+
+
+def _read(text: str) -> Reading:
     plain = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     folded, ascii_only = plain.casefold(), plain.isascii()
     if "'" in plain or "cannot" in folded:
