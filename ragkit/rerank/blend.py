@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ragkit.errors import InvalidInputError
 from ragkit.vec import fit_scale
+from ragkit.vec.product import product
 
 Floats = NDArray[np.float64]
 #: How fast a neighbour's vote falls with its likeness.
 _STEEPNESS = 5.0
-#: Multiplications of one product: few enough that BLAS keeps to one thread, which is faster than waking others for them.
-_PRODUCT = 1 << 18
 
 
 class Blended(NamedTuple):
@@ -106,17 +105,13 @@ def _votes(sketches: Floats, documents: Sequence[str] | None, nearest: int) -> t
     """Each candidate's likes, ``(n, nearest)``, and what part of its vote each has; all 0 where every other is of its own document."""
     centred = sketches - sketches.mean(axis=0)
     centred /= np.maximum(np.sqrt(np.einsum("nd,nd->n", centred, centred)), 1e-12)[:, None]
-    n, d = centred.shape
-    likeness = np.empty((n, n))
-    step = max(1, _PRODUCT // (n * d))
-    for first in range(0, n, step):
-        # Rounded, so that the order of the candidates cannot decide between equal likes.
-        likeness[first : first + step] = np.round(centred[first : first + step] @ centred.T, 9)
+    # Rounded, so that the order of the candidates cannot decide between equal likes.
+    likeness = np.round(product(centred, centred.T), 9)
     np.fill_diagonal(likeness, -np.inf)
     if documents is not None:
         _, numbers = np.unique(np.asarray(documents), return_inverse=True)
         likeness[numbers[:, None] == numbers] = -np.inf
-    places, best = _first_of_each(likeness, min(nearest, n - 1))
+    places, best = _first_of_each(likeness, min(nearest, len(likeness) - 1))
     votes = np.exp(_STEEPNESS * best)
     return places, votes / np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
 

@@ -16,6 +16,7 @@ from ragkit.rerank.untrained import untrained_parameters
 from ragkit.seams import TokenReader, TokenStates, Vectors
 from ragkit.types import ModelCard, digest
 from ragkit.vec.maxsim import pack_signs
+from ragkit.vec.product import product
 
 WINDOW = 256
 #: How codes are made of the same parameters; another way makes other codes.
@@ -73,27 +74,27 @@ class TokenCompressor:
     def compress(self, states: TokenStates) -> Code:
         """The code of one pass over a text; fewer tokens than vectors: each is its own. A pass without tokens: no vectors."""
         x = normalise_layers(states.states, len(self.layers))
-        tokens = unit(x @ self._documents)
+        tokens = unit(product(x, self._documents))
         # Tokens that no question would count lie close to the origin and to each other, so they are merged before the telling ones.
         members = ward(tokens * np.sqrt(self._gates(x, states.ids))[:, None], self.card.vectors)
-        salience = softplus(x @ self.parameters.salience + 1.0)
+        salience = softplus(np.einsum("nd,d->n", x, self.parameters.salience) + 1.0)
         k = int(members.max(initial=-1)) + 1
-        means = np.zeros((k, tokens.shape[1]), np.float32)
-        np.add.at(means, members, tokens * salience[:, None])
+        by_member = np.argsort(members, kind="stable")
+        sums = np.add.reduceat((tokens * salience[:, None])[by_member], np.searchsorted(members[by_member], np.arange(k)))
         mass = np.bincount(members, salience * self._rarity(states.ids), minlength=k)
         by_mass = np.argsort(-mass, kind="stable")
         places = np.empty(k, np.int16)
         places[by_mass] = np.arange(k)
-        return Code(pack_signs(means[by_mass]), places[members])
+        return Code(pack_signs(sums[by_mass]), places[members])
 
     def query(self, states: TokenStates) -> QueryCode:
         """A question's token vectors, unit rows, and their gates."""
         x = normalise_layers(states.states, len(self.layers))
-        return QueryCode(unit(x @ self._queries), self._gates(x, states.ids), states.ids, states.starts, states.ends)
+        return QueryCode(unit(product(x, self._queries)), self._gates(x, states.ids), states.ids, states.starts, states.ends)
 
     def _gates(self, x: Vectors, ids: NDArray[np.int32]) -> NDArray[np.float32]:
         """How much each of these tokens counts, as it would in a question."""
-        return softplus(x @ self.parameters.gate + self._logits(ids))
+        return softplus(np.einsum("nd,d->n", x, self.parameters.gate) + self._logits(ids))
 
     def _logits(self, ids: NDArray[np.int32]) -> Vectors:
         """A token beyond the table was never met, so it counts as the rarest does."""

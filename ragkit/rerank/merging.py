@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import MissingDependencyError
+from ragkit.vec.product import product
 
 
 def ward(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -20,7 +21,7 @@ def ward(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         raise MissingDependencyError("Merging token vectors needs scipy: install the extra 'local'.") from error
     rows = vectors.astype(np.float64)
     squares = np.einsum("ij,ij->i", rows, rows)
-    square = np.maximum(squares[:, None] + squares - 2 * (rows @ rows.T), 0.0)
+    square = np.maximum(squares[:, None] + squares - 2 * product(rows, rows.T), 0.0)
     merges = linkage(np.sqrt(squareform(square, checks=False)), "ward")[: n - k, :2].astype(np.int64)
     return _labels(merges, n)
 

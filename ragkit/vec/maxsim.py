@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.errors import InvalidInputError
+from ragkit.vec.product import PRODUCT
 
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 #: Numbers unpacked at once: half a megabyte stays in the cache of one core.
 _BLOCK = 1 << 17
-#: Multiplications of one product: few enough that BLAS keeps to one thread, which is faster than waking others for them.
-_PRODUCT = 1 << 18
 
 
 def pack_signs(vectors: NDArray[np.float32]) -> Bytes:
@@ -39,7 +38,7 @@ def token_maxima(queries: NDArray[np.float32], codes: Bytes, counts: NDArray[np.
     offset = asked.sum(axis=1)
     scale = np.float32(1 / np.sqrt(bits))
     real = np.asarray(counts)[:, None] > np.arange(k)
-    step, rows = max(1, _BLOCK // (k * bits)), max(1, _PRODUCT // (k * bits))
+    step, rows = max(1, _BLOCK // (k * bits)), max(1, PRODUCT // (k * bits))
     for first in range(0, n, step):
         block = slice(first, first + step)
         # A product a passage: its score is the same whatever stands beside it.

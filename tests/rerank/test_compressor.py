@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
 
 from ragkit.errors import CapabilityError, InvalidInputError, LoadError
 from ragkit.rerank import TokenCompressor
@@ -42,6 +44,31 @@ def test_a_window_has_no_more_vectors_than_tokens_or_than_asked(compressor: Toke
     again = made.compress(states(n, seed=seed))
     assert (again.vectors == code.vectors).all()
     assert (again.members == code.members).all()
+
+
+@pytest.mark.parametrize("n", [40, 250])
+def test_a_code_is_what_the_formulas_give(n: int) -> None:
+    """Written without blocks, sorting or float32: every bit that is not within rounding of zero."""
+    compressor = TokenCompressor("untrained")
+    parameters, read = compressor.parameters, states(n, width=768, seed=n)
+    parts = read.states.astype(np.float64).reshape(n, 2, 384)
+    x = ((parts - parts.mean(axis=2, keepdims=True)) / parts.std(axis=2, keepdims=True)).reshape(n, 768)
+    rows = x @ parameters.documents
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    salience = np.log1p(np.exp(x @ parameters.salience + 1))
+    code = compressor.compress(read)
+    sums = np.zeros((len(code), 128))
+    np.add.at(sums, code.members, rows * salience[:, None])
+    sure = np.abs(sums) > 1e-4
+    assert sure.mean() > 0.99
+    assert (np.unpackbits(code.vectors, axis=1).astype(bool) == (sums > 0))[sure].all()
+    gates = np.log1p(np.exp(x @ parameters.gate + parameters.logits[read.ids]))
+    np.testing.assert_allclose(compressor.query(read).gates, gates, rtol=1e-4)
+    if n > 64:
+        distances = pdist(rows * np.sqrt(gates)[:, None])
+        expected = fcluster(linkage(distances, "ward"), 64, "maxclust")
+        pairs = {(a, b) for a, b in zip(expected.tolist(), code.members.tolist(), strict=True)}
+        assert len(pairs) == 64
 
 
 def test_the_first_vectors_of_a_code_stand_for_more(compressor: TokenCompressor) -> None:
