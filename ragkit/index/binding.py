@@ -24,7 +24,7 @@ def bound(chunker: Chunker, embedder: Embedder) -> Chunker:
 def check_readable(chunker: Chunker, card: ModelCard) -> None:
     """Raise CapabilityError for chunks whose own tokens must be pooled out of a larger text, where the model cannot.
 
-    And InvalidInputError for passes longer than the model's window.
+    And InvalidInputError for passes that are longer than the model's window, or that never advance.
     """
     steps = chunker.steps if isinstance(chunker, Pipeline) else ()
     for step in steps:
@@ -32,6 +32,11 @@ def check_readable(chunker: Chunker, card: ModelCard) -> None:
             raise InvalidInputError(
                 f"Late(window={step.window}) asks for passes longer than the window of {card.name!r}, {card.window} tokens. Use window <= "
                 f"{card.window}, or an embedder with a larger window= where the model's position table allows it."
+            )
+        if isinstance(step, Late) and 0 < card.window <= step.overlap:
+            raise InvalidInputError(
+                f"Late(overlap={step.overlap}) leaves nothing to advance by in passes of {card.window} tokens, the window of {card.name!r}. "
+                "Lower the overlap."
             )
     late = any(isinstance(step, Late) and step.blend > 0 for step in steps)
     if card.pools_one_token and late:

@@ -143,3 +143,5 @@ def test_what_a_model_cannot_read_is_refused_when_the_index_is_opened(
         InvalidInputError, match=r"^Late\(window=9000\) asks for passes longer than the window of 'hash', 512 tokens"
     ):
         Index(tmp_path / "kb", chunker=RecursiveChunker(100) | Late(window=9000))
+    with pytest.raises(InvalidInputError, match=r"^Late\(overlap=512\) leaves nothing to advance by in passes of 512 tokens"):
+        Index(tmp_path / "kb", chunker=RecursiveChunker(100) | Late(overlap=512))
