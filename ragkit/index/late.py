@@ -13,9 +13,8 @@ from ragkit.rerank.passages import Passages
 from ragkit.rerank.reranker import CompressedReranker
 from ragkit.seams import Vectors
 from ragkit.store import ChunkStore, compile_where
-from ragkit.store.chunks import id_filters
 from ragkit.store.codes import content_addresses
-from ragkit.store.escape import unescape
+from ragkit.store.escape import id_filters, unescape
 from ragkit.store.multivectors import MultiVectors
 from ragkit.store.rows import Stored, stored_columns, stored_from
 from ragkit.types import Hit, Part

@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError, StoreMismatchError
+from ragkit.errors import InvalidInputError, StoreCorruptError, StoreError
 from ragkit.seams import Vectors
 from ragkit.store import database, vector_index
 from ragkit.store.arms import SnapshotArms, Where
 from ragkit.store.coded import encode
-from ragkit.store.columns import Column, read_columns
-from ragkit.store.escape import escape, quote, unescape
+from ragkit.store.columns import read_columns
+from ragkit.store.escape import id_filters, listed, unescape
 from ragkit.store.failures import told
 from ragkit.store.filters import compile_where
+from ragkit.store.lookups import Lookups
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning
-from ragkit.store.newest import Newest
-from ragkit.store.patience import keep_trying
 from ragkit.store.reading import Reading
-from ragkit.store.rows import DocumentRows, Row, chunk_columns, chunks_from, row_columns, rows_from, to_arrow, vectors_from
+from ragkit.store.rows import DocumentRows, Row, row_columns, rows_from, to_arrow
 from ragkit.store.schema import Header
 from ragkit.store.snapshot import Snapshot
-from ragkit.store.statistics import StoreStats
 from ragkit.store.tuning import TARGET
 from ragkit.store.tuning import tune as measure
 from ragkit.store.versions import keep_for
 from ragkit.text.term_query import TermQuery
-from ragkit.types import Chunk, TermStats
+from ragkit.types import TermStats
 from ragkit.vec.codecs import Codec
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _T = TypeVar("_T")
-_LOOKUP = 4096
 _FEW_ROWS = 64
 _FEW_FILES = 16
 
 
-class ChunkStore:
+class ChunkStore(Lookups):
     """Chunks with their vectors and BM25 tokens in the LanceDB database at ``path``.
 
     A commit holds whole documents, so neither a reader nor a killed writer ever shows half of one; every read sees
@@ -54,11 +47,7 @@ class ChunkStore:
     """
 
     def __init__(self, path: str | Path, table: Any, header: Header, *, at: int | str | None = None) -> None:
-        self.path = Path(path)
-        self.header = header
-        self._at = at
-        self._newest = Newest(self.path / database.FOLDER)
-        self._table = table
+        super().__init__(path, table, header, at=at)
         self._lock = Lock()
         self._codec: Codec | None = None
         self._snapshot: Snapshot | None = None
@@ -96,88 +85,7 @@ class ChunkStore:
         table, header = database.open_table(database.connect(self.path), self.path, version=version)
         return type(self)(self.path, table, header, at=version)
 
-    # Reading
-
-    def columns(self) -> tuple[Column, ...]:
-        """The metadata columns that the table has now; another process may have declared some since it was opened."""
-        columns = self.read("reading the columns", lambda table: read_columns(table.schema))
-        if columns != self.header.columns:
-            self.header = replace(self.header, columns=columns)
-        return columns
-
-    def digests(self, doc_ids: Sequence[str]) -> dict[str, str]:
-        """The stored digest of each of these documents; ids not stored are left out."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for where in id_filters("doc_id", doc_ids):
-            table = self.scan(["doc_id", "doc_digest"], where)
-            for doc_id, digest in zip(table.column("doc_id").to_pylist(), table.column("doc_digest").to_pylist(), strict=True):
-                found[unescape(doc_id)].add(digest)
-        # Two digests under one id cannot come from a commit of ours; "" matches no document, so it is written anew.
-        return {doc_id: digests.pop() if len(digests) == 1 else "" for doc_id, digests in found.items()}
-
-    def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
-        """The stored vectors, float32 ``(dim,)``, under these content addresses; keys not stored are left out."""
-        return self.vectors_under(keys, vector=self.header.vector, key="embed_key")
-
-    def vectors_under(self, keys: Sequence[str], *, vector: str, key: str) -> dict[str, Vectors]:
-        """``vectors`` of one of the models that a database may hold vectors of, by its columns."""
-        found: dict[str, Vectors] = {}
-        for where in id_filters(key, keys):
-            table = self.scan([key, vector], f"{vector} IS NOT NULL AND {where}")
-            if len(table):
-                found.update(zip(table.column(key).to_pylist(), vectors_from(table, vector), strict=True))
-        return found
-
-    def vectors_of(self, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
-        """The stored vectors, float32 ``(dim,)``, of these chunks; ids not stored are left out."""
-        found: dict[str, Vectors] = {}
-        for where in id_filters("id", chunk_ids):
-            table = self.scan(["id", self.header.vector], where)
-            if len(table):
-                found.update(zip(map(unescape, table.column("id").to_pylist()), vectors_from(table), strict=True))
-        return found
-
-    def lengths(self, doc_ids: Sequence[str]) -> dict[str, int]:
-        """Where the last chunk of each of these documents ends, in characters; ids not stored are left out."""
-        found: dict[str, int] = {}
-        for where in id_filters("doc_id", doc_ids):
-            table = self.scan(["doc_id", "end"], where)
-            for doc_id, end in zip(
-                map(unescape, table.column("doc_id").to_pylist()), table.column("end").to_pylist(), strict=True
-            ):
-                found[doc_id] = max(end, found.get(doc_id, 0))
-        return found
-
-    def get(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        """The chunks with these ids, in the order asked for; ids not stored are left out."""
-        found = {}
-        for where in id_filters("id", chunk_ids):
-            found.update({chunk.id: chunk for chunk in chunks_from(self.scan(chunk_columns(self.header), where))})
-        return [found[chunk_id] for chunk_id in dict.fromkeys(chunk_ids) if chunk_id in found]
-
-    def chunks_of(self, doc_id: str) -> list[Chunk]:
-        """The chunks of one document in order; empty when it is not stored."""
-        return self.chunks_of_each([doc_id]).get(doc_id, [])
-
-    def chunks_of_each(self, doc_ids: Sequence[str]) -> dict[str, list[Chunk]]:
-        """The chunks of each of these documents in order; ids not stored are left out."""
-        found: dict[str, list[Chunk]] = defaultdict(list)
-        for where in id_filters("doc_id", doc_ids):
-            for chunk in chunks_from(self.scan(chunk_columns(self.header), where)):
-                found[chunk.doc_id].append(chunk)
-        return {doc_id: sorted(chunks, key=lambda chunk: chunk.index) for doc_id, chunks in found.items()}
-
-    def document_ids(self) -> list[str]:
-        """The ids of all documents, sorted."""
-        return sorted(map(unescape, self.scan(["doc_id"]).column("doc_id").unique().to_pylist()))
-
-    def last_recipe(self) -> str:
-        """The chunker recipe of the newest commit; of the database's creation while it is empty."""
-        table = self.scan(["recipe", "added_at"])
-        if not len(table):
-            return self.header.chunker
-        newest = int(np.argmax(table.column("added_at").to_numpy()))
-        return unescape(table.column("recipe")[newest].as_py())
+    # Searching
 
     def nearest(self, vector: Vectors, /, *, limit: int, where: Where | None = None, nearness: Nearness = AS_TUNED) -> list[Row]:
         """Up to ``limit`` rows nearest to ``vector`` ``(dim,)`` by cosine, nearest first."""
@@ -209,6 +117,8 @@ class ChunkStore:
         self, search: Callable[[SnapshotArms], _T], *, dense: bool = True, words: bool = True, nearness: Nearness = AS_TUNED
     ) -> _T:
         """The result of ``search`` over the newest version; ``dense`` and ``words`` are the arms that it asks."""
+        if not isinstance(nearness, Nearness):
+            raise InvalidInputError(f"nearness is {nearness!r}; give a Nearness, for example Nearness(exact=True).")
         return self.on_snapshot(
             lambda one: search(SnapshotArms(one, dense=dense, words=words, nearness=nearness, condition=self._condition))
         )
@@ -243,46 +153,6 @@ class ChunkStore:
     def _condition(self, where: Where | None) -> str | None:
         return compile_where(where, self.columns()) if where else None
 
-    def stats(self) -> StoreStats:
-        """Counts of the newest version."""
-        import pyarrow.compute as pc
-
-        table = self.scan(["doc_id", "start", "end", "n_tokens"])
-        lengths = pc.subtract(table.column("end"), table.column("start"))
-        return StoreStats(
-            documents=len(table.column("doc_id").unique()),
-            chunks=len(table),
-            tokens=pc.sum(table.column("n_tokens")).as_py() or 0,
-            characters=pc.sum(lengths).as_py() or 0,
-            bytes_on_disk=_size(self.path),
-            unindexed=self.unindexed,
-            version=self.version,
-        )
-
-    @property
-    def version(self) -> int:
-        """The number of the newest commit, or of the one this store was opened at; microseconds where nothing was committed."""
-        if self._at is None and self._table is not None:
-            return self._newest.version()
-        return int(self.read("reading the version", lambda table: table.version))
-
-    @property
-    def unindexed(self) -> int:
-        """Chunks that the full-text index does not hold yet; searches read them one by one."""
-
-        def ask(table: Any) -> int:
-            names = [index.name for index in table.list_indices() if index.columns == ["lex"]]
-            return int(table.index_stats(names[0]).num_unindexed_rows) if names else int(table.count_rows())
-
-        return self.read("reading the state of the full-text index", ask)
-
-    def worth_optimizing(self) -> bool:
-        """True when enough chunks are outside the full-text index, or enough small files have gathered."""
-        waiting = self.unindexed
-        stats = self.read("reading statistics", lambda table: table.stats())
-        rows, files = int(stats["num_rows"]), int(stats["fragment_stats"]["num_small_fragments"])
-        return waiting > max(_FEW_ROWS, rows // 100) or files > _FEW_FILES
-
     # Writing
 
     def put(self, documents: Sequence[DocumentRows], *, remove: Iterable[str] = ()) -> None:
@@ -300,7 +170,7 @@ class ChunkStore:
                 raise InvalidInputError(f"The {name} id {twice!r} occurs twice in one batch; ids must be unique.")
         if not gone:
             return
-        stale = f"doc_id IN ({_listed(gone)})"
+        stale = f"doc_id IN ({listed(gone)})"
         if not chunk_ids:
             self.write("removing documents", partial(_delete, where=stale))
             return
@@ -343,6 +213,13 @@ class ChunkStore:
         for where in id_filters("doc_id", stored):
             self.write("deleting documents", partial(_delete, where=where))
         return len(stored)
+
+    def worth_optimizing(self) -> bool:
+        """True when enough chunks are outside the full-text index, or enough small files have gathered."""
+        waiting = self.unindexed
+        stats = self.read("reading statistics", lambda table: table.stats())
+        rows, files = int(stats["num_rows"]), int(stats["fragment_stats"]["num_small_fragments"])
+        return waiting > max(_FEW_ROWS, rows // 100) or files > _FEW_FILES
 
     def optimize(self) -> None:
         """Merge small files, bring indexes up to date, drop versions older than a day that no tag keeps.
@@ -392,98 +269,6 @@ class ChunkStore:
         """Let go of the table and of cached statistics."""
         self._table = self._snapshot = self._reading = None
 
-    # For the other modules of this room
-
-    def scan(self, columns: list[str], where: str | None = None) -> pa.Table:
-        """Some columns of the newest version, of the rows that SQL lets through."""
-
-        def ask(table: Any) -> pa.Table:
-            query = table.search().select(columns)
-            return (query.where(where) if where else query).to_arrow()
-
-        return self.read("reading", ask)
-
-    def _current(self) -> Any:
-        if self._table is None:
-            raise StoreError(f"The store {self.path} is closed. Open it again.")
-        return self._table
-
-    def _reopen(self) -> Any:
-        self._current()
-        table, header = database.open_table(database.connect(self.path), self.path, version=self._at)
-        self._same_model(header)
-        self._table = table
-        return table
-
-    def _same_model(self, header: Header) -> None:
-        if header.vector != self.header.vector:
-            raise StoreMismatchError(
-                f"{self.path} was moved from the model {self.header.card.name!r} to {header.card.name!r} (dim {header.card.dim}) after it was "
-                "opened here. Open it again, with the new model or without one: Index(path)."
-            )
-
-    def _refuse_moved(self) -> None:
-        """Raise StoreMismatchError where a failure came of vectors that are now another model's."""
-        try:
-            self._reopen()
-        except StoreMismatchError:
-            raise
-        except StoreError:
-            return
-
-    def read(self, doing: str, ask: Callable[[Any], _T]) -> _T:
-        """What ``ask`` finds out from LanceDB's table, with its errors translated."""
-        table = self._current()
-        try:
-            with told(self.path, doing):
-                return ask(table)
-        except StoreError as error:
-            self._refuse_moved()
-            if not isinstance(error, StoreCorruptError):
-                raise
-            # A reader may hold files that a clean-up elsewhere has since removed; a fresh table does not know them.
-            with told(self.path, doing):
-                return ask(self._reopen())
-
-    def require_newest(self) -> None:
-        """Raise StoreError for a store that was opened at a version, which is for reading only."""
-        if self._at is not None:
-            raise StoreError(f"This is {self.path} at version {self._at}, for reading only. Open the index itself to change it.")
-
-    def write(self, doing: str, act: Callable[[Any], object]) -> None:
-        """Run ``act``; while other writers come first, again on a fresh table, with growing pauses, for a minute."""
-        self.require_newest()
-
-        def once() -> None:
-            try:
-                with told(self.path, doing):
-                    act(self._current())
-            except StoreError:
-                self._refuse_moved()
-                raise
-
-        keep_trying(once, refresh=self._reopen)
-
 
 def _delete(table: Any, *, where: str) -> None:
     table.delete(where)
-
-
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(quote(escape(value)) for value in values)
-
-
-def id_filters(column: str, values: Sequence[str]) -> list[str]:
-    """SQL filters that cover all values, each of a length that parses fast."""
-    unique = list(dict.fromkeys(values))
-    return [f"{column} IN ({_listed(unique[at : at + _LOOKUP])})" for at in range(0, len(unique), _LOOKUP)]
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for file in path.rglob("*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except FileNotFoundError:
-            continue
-    return total

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ragkit.errors import StoreCorruptError, StoreError, StoreFormatError, StoreMismatchError
 from ragkit.store import database
-from ragkit.store.chunks import ChunkStore, id_filters
-from ragkit.store.escape import escape, unescape
+from ragkit.store.chunks import ChunkStore
+from ragkit.store.escape import escape, id_filters, unescape
 from ragkit.store.failures import told
 from ragkit.store.patience import keep_trying
 from ragkit.store.reading import run

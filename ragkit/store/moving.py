@@ -15,8 +15,8 @@ import numpy as np
 
 from ragkit.errors import StoreError
 from ragkit.seams import Vectors
-from ragkit.store.chunks import ChunkStore, id_filters
-from ragkit.store.escape import escape, unescape
+from ragkit.store.chunks import ChunkStore
+from ragkit.store.escape import escape, id_filters, unescape
 from ragkit.store.rows import chunk_columns, chunks_from
 from ragkit.store.schema import VECTOR, column_card, vector_column
 from ragkit.types import Chunk, ModelCard

@@ -17,8 +17,7 @@ import numpy as np
 from ragkit.errors import StoreError
 from ragkit.seams import Vectors
 from ragkit.store import database
-from ragkit.store.chunks import id_filters
-from ragkit.store.escape import escape, unescape
+from ragkit.store.escape import escape, id_filters, unescape
 from ragkit.store.failures import told
 from ragkit.store.patience import keep_trying
 
