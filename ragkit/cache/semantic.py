@@ -21,7 +21,7 @@ from ragkit.cache.learning import Learning
 from ragkit.cache.made import Judge, Made
 from ragkit.cache.making import AsyncMake, Make, Maker, Request
 from ragkit.cache.opening import OtherModel, adopted, card_for, loader, stored_card
-from ragkit.cache.policies import Policy, load_policy, make_policy
+from ragkit.cache.policies import Certified, Policy, load_policy, make_policy
 from ragkit.cache.questions import Encoder, Question, question, question_in, tenant_digest
 from ragkit.cache.recorder import Recorder
 from ragkit.cache.reports import CacheStats, Stored
@@ -414,6 +414,9 @@ class SemanticCache:
         This cache goes on with the policy that it was opened with. Raises InvalidInputError for one that is not ragkit's.
         """
         load_policy(policy.to_dict())
+        if policy is self.policy and isinstance(policy, Certified):
+            # What it has learned here is in the log already, and must not count twice.
+            policy = Certified(policy.settings)
         detail = {"policy": policy.to_dict(), "model": self._vault.hot.model}
         self._vault.write([LogRow(kind="adopted", at=self._vault.now(), detail=detail)])
 

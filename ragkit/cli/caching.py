@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.caching_pairs import calibrate, measure
-from ragkit.cli.output import Debug, Json, print_json, reporting, say
+from ragkit.cli.caching_pairs import Per, PerOption, calibrate, measure
+from ragkit.cli.output import Debug, Json, print_json, reporting, say, write_file
 from ragkit.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
-    from ragkit.cache import Scope, SemanticCache
+    from ragkit.cache import Policy, Scope, SemanticCache
 
 cache = typer.Typer(no_args_is_help=True, help="Look into a cache of answers, take out of it, and measure what it may serve.")
 
@@ -38,17 +39,32 @@ def _cache() -> None:
     """Look into a cache of answers, take out of it, and measure what it may serve."""
 
 
-@cache.command(epilog="Example: ragkit cache stats --cache answers.lance --policy calibrated")
-def stats(store: Store, policy: PolicyName = "certified", as_json: Json = False, debug: Debug = False) -> None:
-    """Say how many answers there are, how large they are, and what the policy serves."""
-    with reporting(as_json=as_json, debug=debug), _opened(store, policy) as opened:
-        from dataclasses import asdict
-
+@cache.command(epilog="Example: ragkit cache stats --cache answers.lance --html errors.html")
+def stats(
+    store: Store,
+    policy: PolicyName = "certified",
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", help="Of a certified policy that is used with another budget than 0.02.", show_default=False),
+    ] = None,
+    per: PerOption = Per.request,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with its errors over time (extra study).", show_default=False)
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Write the picture of its errors over time (extra study).", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say how many answers there are, how large they are, what the policy serves, and how wrong a certified one has been over time."""
+    with reporting(as_json=as_json, debug=debug), _opened(store, _named(policy, budget, per)) as opened:
         found = asdict(opened.stats())
         kept = {name: found[name] for name in ("path", "entries", "bytes", "model", "policy")}
         kept["tenants"] = len({entry.tenant for entry in opened.entries()})
         # JSON has no infinity: None stands for a policy that serves nothing by meaning.
         kept["threshold"] = None if found["threshold"] == float("inf") else found["threshold"]
+        _draw(opened.policy, store.name, html, png)
         if as_json:
             print_json(kept)
             return
@@ -83,8 +99,6 @@ def explain(
     if [scope is not None, like is not None, tenant is not None and model is not None].count(True) != 1:
         raise typer.BadParameter("give --tenant and --model, or --scope FILE, or --like ENTRY.", param_hint="--scope")
     with reporting(as_json=as_json, debug=debug), _opened(store, policy, secret) as opened:
-        from dataclasses import asdict
-
         place = None if like is not None else _scope(scope, tenant or "", model or "", system)
         verdict = opened.explain(prompt, scope=place, like=like)
         names = [one.entry for one in verdict.refusals] + ([verdict.entry] if verdict.entry else [])
@@ -142,10 +156,7 @@ def export(
         rows = [entry.to_dict() for entry in sorted(opened.entries(), key=lambda one: (one.at, one.id))]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         if out is not None:
-            try:
-                out.write_text(lines, encoding="utf-8")
-            except OSError as error:
-                raise InvalidInputError(f"{out} cannot be written: {error.strerror}. Check the folder.") from error
+            write_file(out, lines.encode())
             say(f"{len(rows)} answers written to {out}.")
         if as_json:
             print_json(rows if out is None else {"out": str(out), "entries": len(rows)})
@@ -159,7 +170,36 @@ cache.command(
 )(calibrate)
 
 
-def _opened(store: Path, policy: str, secret: str | None = None) -> SemanticCache:
+def _named(policy: str, budget: float | None, per: Per) -> str | Policy:
+    """A policy by name, or a certified one with settings of its own."""
+    if budget is None and per is Per.request:
+        return policy
+    from ragkit.cache import Certified, CertifiedSettings
+
+    if policy != "certified":
+        raise InvalidInputError(f"--budget and --per are settings of the policy certified, and the policy is {policy}.")
+    settings = CertifiedSettings(per=per.value)
+    return Certified(settings if budget is None else replace(settings, budget=budget))
+
+
+def _draw(policy: Policy, source: str, html: Path | None, png: Path | None) -> None:
+    """Write the pictures that were asked for."""
+    if html is None and png is None:
+        return
+    from ragkit.cache import Certified
+    from ragkit.evaluate.trail_page import trail_page, trail_picture
+
+    if not isinstance(policy, Certified):
+        raise InvalidInputError(f"The policy {policy.name} learns nothing over time; name certified to see its errors.")
+    if html is not None:
+        write_file(html, trail_page(policy, source=source).encode())
+        say(f"The page is in {html}.")
+    if png is not None:
+        write_file(png, trail_picture(policy))
+        say(f"The picture is in {png}.")
+
+
+def _opened(store: Path, policy: str | Policy, secret: str | None = None) -> SemanticCache:
     from ragkit.cache import SemanticCache
     from ragkit.store.entries import EntryLog
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.output import ERROR, Debug, Json, print_json, reporting, say, show_table
+from ragkit.cli.output import ERROR, Debug, Json, print_json, reporting, say, show_table, write_file
 from ragkit.errors import InvalidInputError
 from ragkit.weights import DEFAULT_MODEL
 
@@ -51,8 +52,6 @@ def measure(
     95 % bootstrap intervals; the traps that ragkit ships; and the policy to start with.
     """
     with reporting(as_json=as_json, debug=debug):
-        from dataclasses import asdict
-
         from ragkit.cache import evaluate_pairs, evaluate_traps, load_suite
         from ragkit.cache.pairs import LabelledPair, load_pairs, pair_vectors, score_pairs
         from ragkit.evaluate.cache_page import cache_page, pair_table, trap_table
@@ -69,11 +68,7 @@ def measure(
         left, right = pair_vectors([LabelledPair(one.left, one.right, one.same) for one in suite], embedder)
         traps = [evaluate_traps(suite, (left * right).sum(axis=1), threshold) for threshold in _THRESHOLDS]
         if html is not None:
-            page = cache_page(reports, traps, model=embedder.card.name, source=pairs.name)
-            try:
-                html.write_text(page, encoding="utf-8")
-            except OSError as error:
-                raise InvalidInputError(f"{html} cannot be written: {error.strerror}. Check the folder.") from error
+            write_file(html, cache_page(reports, traps, model=embedder.card.name, source=pairs.name).encode())
             say(f"The page is in {html}.")
         best = reports["cosine and guards"]
         if as_json:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.errors import RagkitError
+from ragkit.errors import InvalidInputError, RagkitError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +62,14 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def say(message: str) -> None:
     """A line for people, on standard error."""
     typer.echo(message, err=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that an option names. Raises InvalidInputError where that cannot be."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}. Check the folder.") from error
 
 
 @contextmanager

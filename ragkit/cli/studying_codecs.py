@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.output import Debug, Json, console, print_json, reporting, say
+from ragkit.cli.output import Debug, Json, console, print_json, reporting, say, write_file
 from ragkit.errors import InvalidInputError
 from ragkit.weights import DEFAULT_MODEL
 
@@ -75,7 +75,8 @@ def codecs(
             if path is not None
         ]
         for path, data in pages:
-            _write(path, data)
+            write_file(path, data)
+            say(f"Written to {path}.")
         _show(report, source.notes, as_json=as_json)
 
 
@@ -89,14 +90,6 @@ def _lines(path: Path | None) -> list[str] | None:
     if not found:
         raise InvalidInputError(f"--questions {path} has no line with text; write one question a line.")
     return found
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}. Check the folder.") from error
-    say(f"Written to {path}.")
 
 
 def _show(report: CodecReport, notes: tuple[str, ...], *, as_json: bool) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from ragkit.cache import PairReport, TrapReport
-from ragkit.errors import MissingDependencyError
+from ragkit.evaluate.pages import html_table, new_figure, page, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,48 +43,25 @@ def trap_table(reports: Sequence[TrapReport]) -> tuple[list[str], list[list[str]
 
 def cache_page(reports: Mapping[str, PairReport], traps: Sequence[TrapReport], *, model: str, source: str) -> str:
     """The page. Raises MissingDependencyError without matplotlib (extra ``study``)."""
-    drawn = StringIO()
-    _figure(reports).savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    svg = re.sub(
-        r"^.*?<svg", "<svg role='img' aria-label='precision against hit rate'", drawn.getvalue(), count=1, flags=re.DOTALL
-    )
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = svg_of(_figure(reports), "precision against hit rate")
     first = next(iter(reports.values()))
     last = list(reports.values())[-1]
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Cache: {escape(source)}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1c1f24; background: #fff }}
-svg {{ width: 100%; height: auto }} table {{ border-collapse: collapse }} td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #dde; text-align: right }}
-td:first-child, th:first-child {{ text-align: left }} .wide {{ overflow-x: auto }}
-</style></head><body>
-<h1>{escape(source)}: may an answer be given again?</h1>
+    return page(
+        f"Cache: {source}",
+        f"""<h1>{escape(source)}: may an answer be given again?</h1>
 <p>{first.pairs:,} labelled pairs, {first.positive:,} of the same meaning; model {escape(model)}. Brackets are 95 % bootstrap intervals.</p>
 <p><strong>{escape(str(last.policy["policy"]))}</strong>: {escape(last.why)}.</p>
 {svg}
-{_table(*pair_table(reports))}
+{html_table(*pair_table(reports))}
 <p>Recall counts pairs that a guard rejects as missed; a precision counts as reached with 20 hits or more. Figures of pairs are not yet figures of a
 cache: its neighbours are nearer than pairs that somebody chose.</p>
 <h2>The trap suite</h2>
-{_table(*trap_table(traps))}
-</body></html>
-"""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th scope='col'>{escape(one)}</th>" for one in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(one)}</td>" for one in row) + "</tr>" for row in rows)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+{html_table(*trap_table(traps))}""",
+    )
 
 
 def _figure(reports: Mapping[str, PairReport]) -> Figure:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("Pictures of a cache need matplotlib: install the extra 'study'.") from error
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 4.5, what="Pictures of a cache")
     precision, wrong = figure.subplots(1, 2)
     for colour, (name, report) in zip(_COLOURS, reports.items(), strict=False):
         curve = report.curve

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
-from io import BytesIO, StringIO
 from typing import TYPE_CHECKING
 
-from ragkit.errors import MissingDependencyError
 from ragkit.evaluate.codecs import CodecOutcome, CodecReport
+from ragkit.evaluate.pages import html_table, new_figure, page, png_of, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,53 +17,34 @@ _FRONT, _REST = "#1f5fa8", "#8a8f98"
 
 def codec_picture(report: CodecReport) -> bytes:
     """The picture as PNG. Raises MissingDependencyError without matplotlib (extra ``study``)."""
-    out = BytesIO()
-    _figure(report).savefig(out, format="png", dpi=150, metadata={"Software": None})
-    return out.getvalue()
+    return png_of(_figure(report))
 
 
 def codec_page(report: CodecReport) -> str:
     """One HTML page: the Pareto set in words, the picture, the table."""
-    drawn = StringIO()
-    _figure(report).savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    svg = re.sub(r"^.*?<svg", "<svg role='img' aria-label='quality against bytes'", drawn.getvalue(), count=1, flags=re.DOTALL)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    header, rows = report.table()
-    head = "".join(f"<th scope='col'>{escape(one)}</th>" for one in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(one)}</td>" for one in row) + "</tr>" for row in rows)
+    svg = svg_of(_figure(report), "quality against bytes")
     said = "".join(f"<li>{escape(one)}</li>" for one in report.sentences())
     left = "".join(f"<li>{escape(one.name)}: {escape(one.left_out)}</li>" for one in report.outcomes if one.left_out)
     asked = "vectors asking for their neighbours" if report.made_queries else "questions"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Codecs: {escape(report.source)}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1c1f24; background: #fff }}
-svg {{ width: 100%; height: auto }} table {{ border-collapse: collapse }} td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #dde; text-align: right }}
-td:first-child, th:first-child {{ text-align: left }} .wide {{ overflow-x: auto }}
-</style></head><body>
-<h1>Quality against bytes: {escape(report.source)}</h1>
+    return page(
+        f"Codecs: {report.source}",
+        f"""<h1>Quality against bytes: {escape(report.source)}</h1>
 <p>{report.rows:,} vectors of {report.dim} dimensions, {report.queries:,} {asked}, model {escape(report.model)}. Codecs that no other beats, the fewest
 bytes in memory first:</p>
 <ul>{said}</ul>
 {svg}
-<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
+{html_table(*report.table())}
 <p>Differences are to float32, question by question, with 95 % bootstrap intervals. "error" is the squared length that is lost.</p>
-{f"<h2>Not measured</h2><ul>{left}</ul>" if left else ""}
-</body></html>
-"""
+{f"<h2>Not measured</h2><ul>{left}</ul>" if left else ""}""",
+    )
 
 
 def _figure(report: CodecReport) -> Figure:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
-    except ImportError as error:
-        raise MissingDependencyError("Pictures of codecs need matplotlib: install the extra 'study'.") from error
     shown = [one for one in report.outcomes if not one.left_out]
     judged = any(one.ndcg is not None for one in shown)
-    figure = Figure(figsize=(14 if judged else 9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(14 if judged else 9, 6, what="Pictures of codecs")
+    from matplotlib.lines import Line2D
+
     axes = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
     ordered = sorted(shown, key=lambda one: (one.hot, one.cold, one.name))
     _panel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.stats import binom
 from ragkit.cache import Calibrated, Certified, CertifiedSettings, Exact, Policy, Static, calibrate, load_policy, make_policy
 from ragkit.cache.policies.per_entry import fit_curves, serve_chance
 from ragkit.cache.policies.risk import GAINS, anytime_upper, costs, exact_upper
+from ragkit.cache.policies.trail import Point, Trail
 from ragkit.errors import InvalidInputError
 
 RUNS = 200
@@ -97,6 +99,41 @@ def test_certified_continues_exactly_where_it_was(warm: int, more: list[tuple[fl
             one.record(score, served=said.serve)
             one.learn(score, wrong=bad, weight=said.weight, served=said.serve)
     assert policy.to_dict() == again.to_dict()
+
+
+def test_a_certified_policy_can_be_drawn_from_its_first_request_on():
+    scores, wrong, coins = world(1, 6000)
+    policy = Certified(CertifiedSettings(budget=0.05))
+    run(policy, scores, wrong, coins)
+    points = list(policy.trail)
+    assert points[0].requests == 25
+    assert points[-1].requests == policy.requests == 6000
+    assert points[-1].hits == policy.hits > points[-1].audited > points[-1].wrong
+    assert all(one.bound <= 0.05 for one in points)
+    per_hit = Certified(CertifiedSettings(budget=0.05, per="hit"))
+    run(per_hit, scores, wrong, coins)
+    assert {one.bound <= 0.05 for one in per_hit.trail} == {True}
+    # What an earlier version stored has no trail yet.
+    old = policy.to_dict()
+    del old["trail"], old["judged"]
+    assert len(Certified.from_dict(old).trail) == 0
+
+
+@given(st.integers(1, 9), st.integers(0, 4000))
+def test_a_trail_is_bounded_even_and_reaches_from_the_beginning_to_now(every: int, requests: int):
+    trail = Trail(every)
+    for number in range(every, requests + 1, every):
+        trail.pass_by(Point(number, 0, 0, 0, 0.0))
+    places = [point.requests for point in trail]
+    steps = {later - sooner for sooner, later in pairwise(places)}
+    assert len(trail) <= 256
+    assert len(steps) <= 1
+    assert not places or places[0] == every
+    assert not places or requests - places[-1] < max([every, *steps])
+    again = Trail.from_dict(json.loads(json.dumps(trail.to_dict())))
+    for one in (trail, again):
+        one.pass_by(Point(requests + 5000, 1, 1, 0, 0.1))
+    assert list(again) == list(trail)
 
 
 def test_a_decision_changes_nothing():

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ragkit import SemanticCache
-from ragkit.cache import Scope, Static
+from ragkit.cache import Certified, CertifiedSettings, Scope, Static
 from ragkit.cache.pairs import LabelledPair, load_pairs, score_pairs
 from ragkit.cli import caching_pairs
 from ragkit.cli.app import app
@@ -72,6 +72,27 @@ def test_stats_and_export(filled: Path) -> None:
     assert ragkit("export", "--cache", "c.lance", "--json") == rows
     ragkit("export", "--cache", "c.lance", "--out", "e.jsonl")
     assert [json.loads(line) for line in Path("e.jsonl").read_text().splitlines()] == rows
+
+
+def test_errors_over_time(small: Path) -> None:
+    settings = CertifiedSettings(budget=0.3, edges=(0.5,), block=5, probation=5.0)
+    with SemanticCache(small / "c.lance", embedder=HashEmbedder(), policy=Certified(settings)) as cache:
+        cache.put("how do I reset my password", "By mail.", scope=SCOPE)
+        assert "first point" in ragkit("stats", "--cache", "c.lance", "--png", "p.png", code=1)
+        for _ in range(40):
+            verdict = cache.lookup("how can I reset my password", scope=SCOPE)
+            if verdict.judge:
+                cache.judged(verdict, same=True)
+        cache.adopt(cache.policy)
+    told = ragkit("stats", "--cache", "c.lance", "--html", "p.html", "--png", "p.png", "--json")["policy"]
+    assert told["trail"]["points"][-1][:2] == [40, told["total"]]
+    page = Path("p.html").read_text()
+    assert "error over time against budget" in page
+    assert "budget of 30" in page
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    assert "learns nothing" in ragkit("stats", "--cache", "c.lance", "--policy", "exact", "--png", "p.png", code=1)
+    assert ragkit("stats", "--cache", "c.lance", "--budget", "0.1", "--json")["policy"]["settings"]["budget"] == 0.1
+    ragkit("stats", "--cache", "c.lance", "--policy", "static", "--budget", "0.1", code=1)
 
 
 def test_explain(filled: Path) -> None:

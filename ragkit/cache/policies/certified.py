@@ -12,6 +12,7 @@ import numpy as np
 
 from ragkit.cache.policies.decision import Decision
 from ragkit.cache.policies.risk import GAINS, anytime_upper, costs, count_upper
+from ragkit.cache.policies.trail import Point, Trail
 from ragkit.errors import InvalidInputError
 
 #: Requests over which the share of each region is estimated; the estimate only plans, the cap on hits makes it safe.
@@ -96,6 +97,8 @@ class Certified:
         self.requests = 0
         self.hits = 0
         self.alarms = 0
+        self.trail = Trail(self.settings.block)
+        self._judged = 0
         self._known = 0
         self._paid = 0.0
         self._unjudged = 0
@@ -178,6 +181,7 @@ class Certified:
             self._seen[: self._regions_of(score)] += 1
         if self.requests % self.settings.block == 0:
             self._choose()
+            self.trail.pass_by(Point(self.requests, self.hits, self._judged, self._known, self.bound))
 
     def _regions_of(self, score: float) -> int:
         """How many regions hold the score: the first so many."""
@@ -187,6 +191,13 @@ class Certified:
     def wrong_so_far(self) -> float:
         """At most this many wrong answers were served so far, at all times together."""
         return self._known + count_upper(self._paid, self.settings.alpha / 2)
+
+    @property
+    def bound(self) -> float:
+        """The share that may be wrong at most: of the requests so far, or ("hit") of the hits served now; 0.0 before the first hit."""
+        if self.settings.per == "request":
+            return self.wrong_so_far / max(1, self.requests)
+        return 0.0 if self.shadow else self._upper
 
     def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0, served: bool = False) -> None:
         """Take a judgement, with the weight its decision gave it, of a hit (``served``) or of a candidate not served."""
@@ -200,6 +211,7 @@ class Certified:
             # A hit that was judged need not be guessed any more: it takes its mean payment back.
             self._paid -= self._paid / max(1, self._unjudged)
             self._unjudged = max(0, self._unjudged - 1)
+            self._judged += 1
             self._known += wrong
             usual = min(self._upper, 0.4)
             self._cusum = max(0.0, self._cusum + (math.log(2) if wrong else math.log((1 - 2 * usual) / (1 - usual))))
@@ -243,7 +255,8 @@ class Certified:
         """Settings and counts, ready for JSON."""
         kept = {name.lstrip("_"): getattr(self, name) for name in _NUMBERS}
         arrays = {name.lstrip("_"): getattr(self, name).tolist() for name in _ARRAYS}
-        return {"policy": self.name, "settings": asdict(self.settings), "total": self.hits, **kept, **arrays}
+        told = {"policy": self.name, "settings": asdict(self.settings), "total": self.hits, "trail": self.trail.to_dict()}
+        return told | kept | arrays
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], /) -> Certified:
@@ -252,11 +265,26 @@ class Certified:
         made = cls(CertifiedSettings(**(settings | {"edges": tuple(settings["edges"])})))
         made.hits = data["total"]
         for name in _NUMBERS:
-            setattr(made, name, data[name.lstrip("_")])
+            setattr(made, name, data.get(name.lstrip("_"), 0))
+        if "trail" in data:
+            made.trail = Trail.from_dict(data["trail"])
         for name in _ARRAYS:
             setattr(made, name, np.asarray(data[name.lstrip("_")], dtype=np.float64))
         return made
 
 
-_NUMBERS = ("requests", "alarms", "_known", "_paid", "_unjudged", "_hits", "_counted", "_region", "_allowed", "_upper", "_cusum")
+_NUMBERS = (
+    "requests",
+    "alarms",
+    "_judged",
+    "_known",
+    "_paid",
+    "_unjudged",
+    "_hits",
+    "_counted",
+    "_region",
+    "_allowed",
+    "_upper",
+    "_cusum",
+)
 _ARRAYS = ("_weights", "_costs", "_seen")
