@@ -25,6 +25,7 @@ from ragkit.cli.training_options import (
     tell,
 )
 from ragkit.cli.training_rerank import rerank
+from ragkit.cli.training_scorer import scorer
 from ragkit.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -237,6 +238,9 @@ def _show(report: ContextReport) -> None:
 train.command(
     epilog="Example: ragkit train rerank docs --out rerank.safetensors. Exit code 1 when the untrained form is kept.",
 )(rerank)
+train.command(
+    epilog="Example: ragkit train scorer docs --questions labels.jsonl --out scorer.safetensors. Exit code 1 when MaxSim is kept.",
+)(scorer)
 train.command(
     epilog="Example: ragkit train cache pairs.jsonl --out cache.safetensors. Exit code 1 when plain is kept.",
 )(cache)

@@ -1,5 +1,6 @@
 """Reranking with compressed passages: each is compressed once, and questions are scored against the codes, not the text."""
 
+from ragkit.rerank.attentive import TransformerScorer
 from ragkit.rerank.blend import Blend
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.cross_encoder import CrossEncoderReranker
@@ -21,6 +22,7 @@ __all__ = [
     "QueryCode",
     "TextReranker",
     "TokenCompressor",
+    "TransformerScorer",
     "explain",
     "reranker_from",
 ]

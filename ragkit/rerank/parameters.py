@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.errors import InvalidInputError, LoadError, MissingDependencyError
+from ragkit.errors import InvalidInputError, LoadError
+from ragkit.rerank.files import damaged, read_tensors, write_tensors
 from ragkit.types import canonical_json, digest
 
 Matrix = NDArray[np.float32]
@@ -81,27 +81,13 @@ class Parameters:
             "nested": list(self.nested),
             "about": dict(self.about),
         }
-        tensors = {name: getattr(self, name).astype("<f2") for name in _TENSORS}
-        try:
-            # One key: the format keeps no order of several.
-            Path(path).write_bytes(_safetensors().save(tensors, metadata={_KEY: canonical_json(header)}))
-        except OSError as error:
-            raise InvalidInputError(f"{path} cannot be written: {error.strerror}. Check the folder.") from error
+        write_tensors(path, _KEY, header, {name: getattr(self, name) for name in _TENSORS})
 
 
 def load_parameters(path: str | Path) -> Parameters:
     """The parameters in that file. Raises LoadError for what is no such file, or one that was changed after it was written."""
-    file = Path(path).expanduser()
+    header, tensors = read_tensors(path, _KEY, what="a compressor's parameters", format=_FORMAT)
     try:
-        data = file.read_bytes()
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadError(f"{file} is no file of a compressor's parameters ({type(error).__name__}: {error}).") from error
-    if header.get("format") != _FORMAT:
-        raise LoadError(f"{file} has the format {header.get('format')!r}; this ragkit reads {_FORMAT}. Update ragkit.")
-    try:
-        tensors = _safetensors().load(data)
         found = Parameters(
             name=header["name"],
             model=header["model"],
@@ -110,12 +96,10 @@ def load_parameters(path: str | Path) -> Parameters:
             about=header["about"],
             **{name: tensors[name] for name in _TENSORS},
         )
-    except MissingDependencyError:
-        raise
     except Exception as error:
-        raise LoadError(f"{file} is damaged: {type(error).__name__}: {error}. Copy or train it again.") from error
+        raise damaged(path, error) from error
     if found.digest != header["digest"]:
-        raise LoadError(f"{file} was changed after it was written: its digest is {found.digest}, not {header['digest']}.")
+        raise LoadError(f"{path} was changed after it was written: its digest is {found.digest}, not {header['digest']}.")
     return found
 
 
@@ -124,11 +108,3 @@ def shipped(name: str) -> Parameters:
     """Parameters inside the package: "trained" or "untrained", both for all-MiniLM-L6-v2."""
     with resources.as_file(resources.files("ragkit.rerank") / "weights" / f"{name}.safetensors") as file:
         return load_parameters(file)
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise MissingDependencyError("A compressor's parameters are a safetensors file: install the extra 'local'.") from error
-    return safetensors.numpy

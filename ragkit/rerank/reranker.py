@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ragkit.embed import TransformerEmbedder
 from ragkit.errors import InvalidInputError
+from ragkit.rerank.attentive import TransformerScorer
 from ragkit.rerank.blend import DEFAULT_BLEND, Blend
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.passages import Passages, compress, passages, require
@@ -44,7 +45,7 @@ class CompressedReranker:
     - ``weights``: how its score and the arms' own are blended.
     - ``depth``: so many of the best hits are reranked, the rest stays behind them as it is.
     - ``vectors``, ``bits``: read only the first so many vectors of a window and bits of a vector; ``bits`` is one of the card's.
-    - ``scorer``: another way to score passages, given (question, passages, their ids): a small transformer, or a large compressor's own
+    - ``scorer``: another way to score passages, given (question, passages, their ids): a ``TransformerScorer``, or a large compressor's own
       model that reads both together. The bytes of a code are then its compressor's affair, so likes have no vote.
     - ``reader``: who reads questions, and texts where there are no codes; None takes the index's embedder, or
       ``TransformerEmbedder()`` where there is none. The model must be the one the compressor was made for.
@@ -85,6 +86,8 @@ class CompressedReranker:
                 raise InvalidInputError(
                     f"bits is {self._bits!r}; {card.name!r} has {', '.join(map(str, (*card.nested, card.bits)))}."
                 )
+            if isinstance(self._scorer, TransformerScorer):
+                self._scorer.require(card, bits=self._bits or card.bits)
             return self._compressor
 
     @property
@@ -154,7 +157,7 @@ class CompressedReranker:
         return place(hits, late, weights or self.weights, sketches=self._sketches(found, ids))
 
     def _sketches(self, found: Passages, ids: Sequence[str]) -> Vectors | None:
-        if self._scorer is not bit_max_sim:
+        if self._scorer is not bit_max_sim and not isinstance(self._scorer, TransformerScorer):
             return None
         codes, counts, owners = found.only(ids)
         return sketches(codes, counts, owners=owners)

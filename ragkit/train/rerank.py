@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.errors import InvalidInputError
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.parameters import Parameters
 from ragkit.rerank.states import normalise_layers
 from ragkit.rerank.untrained import assemble, gate_logits, principal_axes
-from ragkit.seams import TokenReader, TokenStates
+from ragkit.seams import TokenReader
 from ragkit.train.judge import Interval, by_documents, surely
-from ragkit.train.rerank_exam import Exam, make_exam
+from ragkit.train.rerank_exam import Exam, held_out, make_exam
 from ragkit.train.rerank_fit import FitSettings, average, fit
 from ragkit.train.rerank_lessons import Lesson, Rows, States
 from ragkit.train.rerank_rules import Material
@@ -98,7 +97,7 @@ def train_reranker(
     watched: list[Exam] = []
     judged: list[Exam] = []
     for number, (material, weight, passages, questions) in enumerate(read):
-        steering, testing = _held(material, chosen.seed + number)
+        steering, testing = held_out(material, chosen.seed + number)
         for held, exams, most in ((steering, watched, _WATCHED), (testing, judged, _JUDGED)):
             exams.append(
                 make_exam(
@@ -166,17 +165,6 @@ def _start(read: Sequence[States], model: str, layers: tuple[int, ...], bits: in
     )
 
 
-def _held(material: Material, seed: int) -> tuple[Rows, Rows]:
-    documents = np.unique(material.doc[material.gold])
-    if len(documents) < 3:
-        raise InvalidInputError(
-            f"The questions of {material.name!r} are about {len(documents)} documents; at least 3 are needed: to learn from, to steer by, to judge."
-        )
-    mixed = np.random.default_rng(seed).permutation(documents)
-    tenth = max(1, len(mixed) // 10)
-    return mixed[:tenth], mixed[tenth : 2 * tenth]
-
-
 def _lesson(
     material: Material, weight: float, passages: States, questions: States, held: Rows, start: Parameters, settings: FitSettings
 ) -> Lesson:
@@ -184,12 +172,8 @@ def _lesson(
     free = ~np.isin(material.doc, held) & (np.diff(passages.bounds) > 0)
     compressor = TokenCompressor(start, vectors=settings.vectors)
     cluster = np.zeros(len(passages.ids), np.int16)
-    places = np.arange(int(np.diff(passages.bounds).max()))
     for row in np.flatnonzero(free).tolist():
-        first, last = int(passages.bounds[row]), int(passages.bounds[row + 1])
-        at = places[: last - first]
-        part = TokenStates(passages.ids[first:last], at, at, passages.states[first:last].astype(np.float32))
-        cluster[first:last] = compressor.compress(part).members
+        cluster[passages.bounds[row] : passages.bounds[row + 1]] = compressor.compress(passages.of(row)).members
     asked = free[material.gold] & (np.diff(questions.bounds) > 0)
     return Lesson(
         name=material.name,

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.errors import InvalidInputError
 from ragkit.rerank.blend import blend
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.parameters import Parameters
+from ragkit.rerank.passages import Passages
+from ragkit.rerank.reranker import Scorer, bit_max_sim
 from ragkit.rerank.states import softplus, unit
 from ragkit.retrieve import DEFAULT_FUSION
 from ragkit.retrieve.fusion import Scored
-from ragkit.seams import TokenStates
 from ragkit.train.rerank_lessons import Rows, States, bm25_of, means_of
+from ragkit.train.rerank_rules import Material
 from ragkit.vec import top_k
-from ragkit.vec.maxsim import max_sim, sketches
+from ragkit.vec.maxsim import sketches
 
 Floats = NDArray[np.float64]
 _CANDIDATES = 50
@@ -36,11 +39,12 @@ class Exam:
     dense: NDArray[np.float32]
     bm25: NDArray[np.float32]
 
-    def gains(self, parameters: Parameters | None, *, vectors: int = 64) -> Floats:
+    def gains(self, parameters: Parameters | None, *, vectors: int = 64, scorer: Scorer = bit_max_sim) -> Floats:
         """The nDCG@10 of each question, over the best candidates of both arms; without parameters, of the arms alone."""
         compressor = None if parameters is None else TokenCompressor(parameters, vectors=vectors)
         codes, counts = self._codes(compressor) if compressor else (np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int64))
-        found = np.zeros(len(self.asked))
+        found = Passages(codes, counts, {str(row): (row, row + 1) for row in range(len(codes))})
+        gains = np.zeros(len(self.asked))
         for at, question in enumerate(self.asked.tolist()):
             dense, bm25 = self.dense[at].astype(np.float64), self.bm25[at].astype(np.float64)
             near = np.union1d(top_k(dense, _CANDIDATES), top_k(bm25, _CANDIDATES))
@@ -49,22 +53,22 @@ class Exam:
             shares = DEFAULT_FUSION.fit(scored)(scored)
             scores = shares.dense + shares.bm25
             if compressor is not None:
-                query = compressor.query(_states(self.questions, question))
-                late = max_sim(query.vectors, query.gates, codes[near], counts[near])
+                query = compressor.query(self.questions.of(question))
+                late = scorer(query, found, list(map(str, near.tolist())))
                 likes = sketches(codes[near], counts[near])
                 scores = blend(late, first={"dense": shares.dense, "bm25": shares.bm25}, sketches=likes).scores
             place = np.flatnonzero(near == self.gold[at])
             if len(place):
                 rank = int((scores > scores[place[0]]).sum())
-                found[at] = 1 / np.log2(rank + 2) if rank < 10 else 0.0
-        return found
+                gains[at] = 1 / np.log2(rank + 2) if rank < 10 else 0.0
+        return gains
 
     def _codes(self, compressor: TokenCompressor) -> tuple[NDArray[np.uint8], Rows]:
         card = compressor.card
         codes = np.zeros((len(self.rows), card.vectors, card.bits // 8), np.uint8)
         counts = np.zeros(len(self.rows), np.int64)
         for at, row in enumerate(self.rows.tolist()):
-            made = compressor.compress(_states(self.passages, row)).vectors
+            made = compressor.compress(self.passages.of(row)).vectors
             codes[at, : len(made)], counts[at] = made, len(made)
         return codes, counts
 
@@ -107,7 +111,13 @@ def make_exam(
     )  # fmt: skip
 
 
-def _states(held: States, row: int) -> TokenStates:
-    first, last = int(held.bounds[row]), int(held.bounds[row + 1])
-    places = np.arange(last - first)
-    return TokenStates(held.ids[first:last], places, places, held.states[first:last].astype(np.float32))
+def held_out(material: Material, seed: int) -> tuple[Rows, Rows]:
+    """A tenth of the documents to steer by and another to judge by. Raises InvalidInputError for fewer than three documents."""
+    documents = np.unique(material.doc[material.gold])
+    if len(documents) < 3:
+        raise InvalidInputError(
+            f"The questions of {material.name!r} are about {len(documents)} documents; at least 3 are needed: to learn from, to steer by, to judge."
+        )
+    mixed = np.random.default_rng(seed).permutation(documents)
+    tenth = max(1, len(mixed) // 10)
+    return mixed[:tenth], mixed[tenth : 2 * tenth]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.rerank.states import normalise_layers, softplus, unit
+from ragkit.seams import TokenStates
 
 if TYPE_CHECKING:
     from ragkit.train.rerank_fit import FitSettings
@@ -34,6 +35,12 @@ class States:
         starts, sizes = self.bounds[texts], self.bounds[texts + 1] - self.bounds[texts]
         edges = np.concatenate([[0], np.cumsum(sizes)])
         return np.repeat(starts - edges[:-1], sizes) + np.arange(edges[-1]), edges
+
+    def of(self, text: int) -> TokenStates:
+        """One text's, as a compressor reads them; where its tokens stand is not known."""
+        first, last = int(self.bounds[text]), int(self.bounds[text + 1])
+        places = np.arange(last - first)
+        return TokenStates(self.ids[first:last], places, places, self.states[first:last].astype(np.float32))
 
 
 class Batch(NamedTuple):

@@ -17,6 +17,7 @@ from ragkit.rerank.untrained import untrained_parameters
 from ragkit.testing.embedders import HashReader
 from ragkit.train import Label
 from ragkit.train.rerank import RerankReport, train_reranker
+from ragkit.train.rerank_exam import held_out
 from ragkit.train.rerank_fit import FitSettings, average
 from ragkit.train.rerank_lessons import bm25_of
 from ragkit.train.rerank_materials import labelled, on_documents, taught
@@ -87,9 +88,7 @@ def test_nothing_held_out_is_learned_from(tmp_path: Path) -> None:
     """Questions on the held-out documents may be anything: the parameters stay the same."""
     made = material()
     report = train(tmp_path / "a", made=made)
-    from ragkit.train.rerank import _held
-
-    steering, testing = _held(made, 0)
+    steering, testing = held_out(made, 0)
     asked = [
         text if made.doc[row] not in testing else "something else altogether"
         for text, row in zip(made.questions, made.gold, strict=True)
