@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from ragkit.types import TermStats
 
 K1 = 1.2
 B = 0.75
+_NUMBERS = (int, float, np.number)
 _EPSILON = 0.25  # rank-bm25's default: a term of more than half the documents weighs a quarter of the average term
 
 Scores = NDArray[np.float64]
@@ -190,8 +192,8 @@ def _average_idf(same: _Same) -> float:
     return float(np.mean(np.log(stats.n_docs - df + 0.5) - np.log(df + 0.5))) if len(df) else 0.0
 
 
-def _check(k1: float, b: float) -> None:
-    if not (k1 >= 0 and math.isfinite(k1)):
+def _check(k1: Any, b: Any) -> None:
+    if not isinstance(k1, _NUMBERS) or isinstance(k1, bool) or not (k1 >= 0 and math.isfinite(k1)):
         raise InvalidInputError(f"BM25 k1 is {k1!r}; it must be a finite number >= 0 (1.2 is usual).")
-    if not 0 <= b <= 1:
+    if not isinstance(b, _NUMBERS) or isinstance(b, bool) or not 0 <= b <= 1:
         raise InvalidInputError(f"BM25 b is {b!r}; it must be between 0 and 1 (0.75 is usual).")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ragkit.errors import InvalidInputError
-from ragkit.retrieve.fusion import Convex, Scored, Shares
+from ragkit.retrieve.fusion import Convex, Scored, Shares, check_share, is_number
 from ragkit.vec import Normalize
 
 
@@ -29,8 +29,9 @@ class Adaptive:
     coverage: float = 0.25
 
     def __post_init__(self) -> None:
+        check_share("Adaptive dense", self.dense)
         self._convex(1.0)
-        if not 0 <= self.coverage <= 1:
+        if not is_number(self.coverage, most=1):
             raise InvalidInputError(
                 f"Adaptive coverage is {self.coverage!r}; it is the share of a question's words below which BM25 loses votes, 0 to 1."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, get_args
@@ -67,7 +68,7 @@ class Convex:
 
     def __post_init__(self) -> None:
         check_share("Convex dense", self.dense)
-        if not 0 <= self.document < float("inf"):
+        if not is_number(self.document, most=sys.float_info.max):
             raise InvalidInputError(f"Convex document is {self.document!r}; it must be a finite number >= 0 (0: chunks alone).")
         if self.normalize not in get_args(Normalize):
             raise InvalidInputError(f"Convex normalize is {self.normalize!r}; allowed are {', '.join(get_args(Normalize))}.")
@@ -106,7 +107,7 @@ class Rrf:
 
     def __post_init__(self) -> None:
         check_share("Rrf dense", self.dense)
-        if not 0 <= self.c < float("inf"):
+        if not is_number(self.c, most=sys.float_info.max):
             raise InvalidInputError(f"Rrf c is {self.c!r}; it must be a finite number >= 0 (60 is usual).")
 
     def fit(self, first: Scored, /) -> Callable[[Scored], Shares]:
@@ -121,9 +122,14 @@ class Rrf:
         return shares
 
 
+def is_number(value: object, *, most: float) -> bool:
+    """Whether ``value`` is a number from 0 to ``most``."""
+    return bool(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 <= value <= most)
+
+
 def check_share(name: str, value: float) -> None:
     """Raise InvalidInputError unless ``value`` is a share of the vote."""
-    if not 0 <= value <= 1:
+    if not is_number(value, most=1):
         raise InvalidInputError(f"{name} is {value!r}; it is the dense arm's part of the vote, between 0 and 1.")
 
 

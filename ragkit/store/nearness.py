@@ -29,6 +29,8 @@ class Nearness:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.exact, bool):
+            raise InvalidInputError(f"Nearness exact is {self.exact!r}; it is True (every vector is compared) or False.")
         for name, value in (("nprobes", self.nprobes), ("refine", self.refine)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise InvalidInputError(

@@ -166,7 +166,7 @@ def test_maintenance_that_starves_never_fails_an_add(tmp_path: Path, monkeypatch
     for writer in writers:
         writer.start()
     index = work.open_index(path)
-    monkeypatch.setattr("ragkit.index.index.ChunkStore.worth_optimizing", lambda store: True)
+    monkeypatch.setattr("ragkit.store.ChunkStore.worth_optimizing", lambda store: True)
     reports = [index.add(work.documents(generation, DOCUMENTS)[8:]) for generation in (1, 2, 3)]
     stop.set()
     for writer in writers:

@@ -77,6 +77,7 @@ async def test_searches_may_be_awaited_together(library: Index) -> None:
     [
         ("", {}), (" \n", {}), (None, {}), (3, {}), (["a"], {}), ("a", {"k": 0}), ("a", {"k": -1}), ("a", {"k": 2.5}), ("a", {"k": True}),
         ("a", {"fetch_k": 0}), ("a", {"mode": "sparse"}), ("a", {"where": "n = 3"}), ("a", {"k": "3", "rerank": lambda q, hits: hits}),
+        ("a", {"nearness": 5}), ("a", {"shape": "mmr"}), ("a", {"min_score": float("nan")}),
     ],
 )  # fmt: skip
 def test_what_is_no_question(library: Index, query: Any, settings: dict[str, Any]) -> None:
@@ -85,6 +86,12 @@ def test_what_is_no_question(library: Index, query: Any, settings: dict[str, Any
     if isinstance(query, str):
         with pytest.raises(InvalidInputError):
             library.search_many([query], **settings)
+
+
+@pytest.mark.parametrize("vector", ["x", None, [], [[1.0] * 32], [float("nan")] * 32, [0.0] * 32, [1.0] * 31])
+def test_what_is_no_vector(library: Index, vector: Any) -> None:
+    with pytest.raises(InvalidInputError, match="vector"):
+        library.search_vector(vector)
 
 
 def test_one_string_is_not_many_questions(library: Index) -> None:

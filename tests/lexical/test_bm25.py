@@ -110,7 +110,7 @@ def test_boosts_turn_an_indexs_weights_into_these() -> None:
     assert found["common"] > 10, "rank-bm25 has a floor under common words"
 
 
-@pytest.mark.parametrize("settings", [{"k1": -1.0}, {"k1": math.nan}, {"b": 1.5}])
+@pytest.mark.parametrize("settings", [{"k1": -1.0}, {"k1": math.nan}, {"k1": "1"}, {"b": 1.5}, {"b": None}])
 def test_settings_of_bm25_out_of_range_are_refused(settings) -> None:
     with pytest.raises(InvalidInputError, match="BM25"):
         Bm25(**settings)

@@ -68,6 +68,9 @@ def test_nan_is_refused(fusion):
     "make",
     [
         lambda: Adaptive(dense=1.2),
+        lambda: Adaptive(dense="all"),
+        lambda: Convex(document="much"),
+        lambda: Rrf(c="60"),
         lambda: Adaptive(coverage=-0.1),
         lambda: Adaptive(coverage=float("nan")),
         lambda: Adaptive(normalize="best"),

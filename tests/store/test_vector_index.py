@@ -163,7 +163,8 @@ def test_tuning_refuses_what_it_cannot_reach(store: ChunkStore, make_rows: Any, 
 
 
 @pytest.mark.parametrize(
-    "settings", [{"nprobes": 0}, {"refine": 0}, {"nprobes": True}, {"nprobes": 1.5}, {"nprobes": 3, "exact": True}]
+    "settings",
+    [{"nprobes": 0}, {"refine": 0}, {"nprobes": True}, {"nprobes": 1.5}, {"nprobes": 3, "exact": True}, {"exact": 5}],
 )
 def test_efforts_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="Nearness"):
