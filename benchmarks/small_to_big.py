@@ -1,10 +1,11 @@
 """Small to big: does it pay to search small chunks and return what stands around them, at equal returned tokens?
 
-    python benchmarks/small_to_big.py --data COLLECTIONS [--collections squad_articles,covid_qa,policy_qa] [--questions 300] [--vectors FILE] [--json]
+    python benchmarks/small_to_big.py --data COLLECTIONS [--collections squad_articles,covid_qa,policy_qa] [--documents N] [--questions 300]
+                                      [--vectors FILE] [--json]
 
 The share of the answers' characters within the first tokens that a hybrid search returns, for plain chunks of several sizes and for small ones with their
 neighbours or their parent; the last piece is cut where the tokens are spent. Below it, the mean difference to plain chunks of 128 tokens over
-the same questions, with its 95 % interval. Questions are drawn by lot; FILE keeps the vectors for the next run.
+the same questions, with its 95 % interval. Questions and documents are drawn by lot; FILE keeps the vectors for the next run.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder with one folder per collection")
     parser.add_argument("--collections", default="squad_articles,covid_qa,policy_qa")
+    parser.add_argument("--documents", type=int, help="at most so many of each collection")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--budgets", default="256,512,1024", help="returned tokens, separated by commas")
     parser.add_argument("--vectors", type=Path, help="a file that keeps the vectors")
@@ -96,7 +98,7 @@ def main() -> int:
     if options.vectors is not None:
         embedder = CachedEmbedder(embedder, path=options.vectors)
     for name in options.collections.split(","):
-        collection = limited(load_collection(options.data / name), questions=options.questions)
+        collection = limited(load_collection(options.data / name), documents=options.documents, questions=options.questions)
         measured = {}
         for way, made in WAYS.items():
             measured[way] = recalls(collection, made, embedder, budgets)
