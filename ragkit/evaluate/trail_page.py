@@ -61,8 +61,7 @@ def _figure(policy: Certified) -> Figure:
     figure = new_figure(12, 4.5, what="Pictures of a cache")
     error, served = figure.subplots(1, 2)
     requests = [one.requests for one in points]
-    weights = [1.0 if policy.settings.per == "hit" else one.hits / one.requests for one in points]
-    judged = [100 * weight * one.wrong / max(1, one.audited) for weight, one in zip(weights, points, strict=True)]
+    judged = [100 * policy.found_wrong(one) for one in points]
     error.plot(requests, [100 * one.bound for one in points], color=_BOUND, label="at most")
     error.plot(requests, judged, color=_FOUND, label="judged")
     budget = 100 * policy.settings.budget

@@ -149,8 +149,12 @@ class Desk:
 
 
 def policy_told(policy: Policy) -> dict[str, Any]:
-    """A policy in words and as a curve: for each score how many requests it would serve, and at least how many of them right."""
-    told: dict[str, Any] = {"name": policy.name, "curve": []}
+    """A policy in words, as a curve, and over time.
+
+    For each score: how many requests it would serve, and at least how many of them right. For each point of its trail: the share of wrong
+    answers among those judged, and at most, in the unit of the budget.
+    """
+    told: dict[str, Any] = {"name": policy.name, "curve": [], "trail": []}
     if not isinstance(policy, Certified):
         serves = f"at or above {policy.threshold:g}" if policy.threshold <= 1 else "exact repetitions only"
         return told | {"told": f"{policy.name}: serves {serves}. It promises nothing about wrong answers."}
@@ -172,7 +176,8 @@ def policy_told(policy: Policy) -> dict[str, Any]:
         for one in policy.regions()
         if one.judged
     ]
-    return told | {"told": f"certified, {promise}: {state}.", "curve": curve}
+    trail = [{"requests": one.requests, "judged": policy.found_wrong(one), "bound": one.bound} for one in policy.trail]
+    return told | {"told": f"certified, {promise}: {state}.", "curve": curve, "trail": trail, "budget": settings.budget}
 
 
 def _told(entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
+
+from ragkit.cache import Certified
+from ragkit.proxy.admin import policy_told
 
 TOKEN = "operators-only"
 
@@ -129,6 +132,32 @@ def test_in_a_browser(busy: Any, tmp_path: Path, browser: Browser) -> None:
     assert {url.split("/ui")[0] for url in requests if not url.startswith("data:")} == {busy.admin}
     assert len(backgrounds) == 2
     assert (shots / "ui-dark.png").stat().st_size > 10_000
+
+
+def test_errors_over_time_are_drawn(busy: Any, browser: Browser, tmp_path: Path) -> None:
+    """With what the server tells of a policy that has judged a while: the bound comes down to the budget."""
+    policy = Certified()
+    for place in range(8000):
+        decision = policy.decide(0.97, (place % 100) / 100)
+        policy.record(0.97, served=decision.serve)
+        if decision.judge:
+            policy.learn(0.97, wrong=False, weight=decision.weight, served=decision.serve)
+    told = policy_told(policy)
+    assert len(told["trail"]) > 10
+    assert told["trail"][-1]["bound"] <= told["budget"]
+    page = browser.new_page(viewport={"width": 1100, "height": 1800})
+
+    def state(route: Route) -> None:
+        route.fulfill(json={**admin(busy, "/ui/api/state").json(), "policy": told})
+
+    page.route("**/ui/api/state", state)
+    page.goto(f"{busy.admin}/ui")
+    expect(page.locator("#trail-title")).to_be_visible()
+    drawn = page.locator("#trail svg")
+    assert "the budget is 2.0 %" in (drawn.get_attribute("aria-label") or "")
+    assert drawn.locator("polyline").count() == 2
+    assert page.locator("#curve svg").count() == 1
+    page.screenshot(path=Path(os.environ.get("RAGKIT_ARTEFACTS", tmp_path)) / "ui-trail.png", full_page=True)
 
 
 UNNAMED = """[...document.querySelectorAll("input, button")].filter(

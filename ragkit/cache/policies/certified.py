@@ -199,6 +199,11 @@ class Certified:
             return self.wrong_so_far / max(1, self.requests)
         return 0.0 if self.shadow else self._upper
 
+    def found_wrong(self, point: Point) -> float:
+        """The share of wrong answers by what a judge had heard at a point, of what ``bound`` is a share of."""
+        among_hits = point.wrong / max(1, point.audited)
+        return among_hits if self.settings.per == "hit" else among_hits * point.hits / point.requests
+
     def learn(self, score: float, /, *, wrong: bool, weight: float = 1.0, served: bool = False) -> None:
         """Take a judgement, with the weight its decision gave it, of a hit (``served``) or of a candidate not served."""
         if not 0 <= weight <= 1:

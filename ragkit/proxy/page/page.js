@@ -46,6 +46,11 @@ function shape(svg, name, attributes, text) {
   return made;
 }
 
+function axes(svg, width, height, left, foot) {
+  shape(svg, "line", { class: "axis", x1: left, x2: width, y1: height - foot, y2: height - foot });
+  shape(svg, "line", { class: "axis", x1: left, x2: left, y1: 0, y2: height - foot });
+}
+
 const number = (value) => new Intl.NumberFormat().format(Math.round(value || 0));
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
@@ -103,12 +108,11 @@ function showPolicy(state) {
   }
   const [width, height, left, foot] = [960, 240, 44, 30];
   const svg = drawing(width, height, "The least share of right answers over the share of requests, one point for each score.");
+  axes(svg, width, height, left, foot);
   const most = Math.max(0.05, ...policy.curve.map((one) => one.hit_rate));
   const least = Math.min(0.9, ...policy.curve.map((one) => one.precision));
   const x = (value) => left + (value / most) * (width - left - 60);
   const y = (value) => 12 + ((1 - value) / (1 - least)) * (height - foot - 12);
-  shape(svg, "line", { class: "axis", x1: left, x2: width, y1: height - foot, y2: height - foot });
-  shape(svg, "line", { class: "axis", x1: left, x2: left, y1: 0, y2: height - foot });
   for (const value of [least, (1 + least) / 2, 1]) shape(svg, "text", { x: 0, y: y(value) + 4 }, percent(value));
   for (const value of [0, most / 2, most]) shape(svg, "text", { x: x(value) - 10, y: height - 10 }, percent(value));
   shape(svg, "polyline", { class: "curve", points: policy.curve.map((one) => `${x(one.hit_rate)},${y(one.precision)}`).join(" ") });
@@ -121,6 +125,29 @@ function showPolicy(state) {
   }
   holder.replaceChildren(svg);
   byId("curve-note").textContent = "Across: share of requests with such a candidate. Up: at least so many of them are right, as far as the judgements tell. A point for each score; the filled one is served now.";
+}
+
+function showTrail(state) {
+  const { trail, budget } = state.policy;
+  for (const name of ["trail-title", "trail-note"]) byId(name).hidden = !trail.length;
+  if (!trail.length) {
+    byId("trail").replaceChildren();
+    return;
+  }
+  const [width, height, left, foot] = [960, 200, 44, 30];
+  const last = trail[trail.length - 1];
+  const svg = drawing(width, height, `Wrong answers after ${number(last.requests)} requests: at most ${percent(last.bound)}, ${percent(last.judged)} as far as judged; the budget is ${percent(budget)}.`);
+  const most = 1.1 * Math.max(budget, ...trail.map((one) => Math.max(one.bound, one.judged)));
+  const x = (value) => left + (value / last.requests) * (width - left - 60);
+  const y = (value) => height - foot - (value / most) * (height - foot - 12);
+  axes(svg, width, height, left, foot);
+  for (const value of [0, budget]) shape(svg, "text", { x: 0, y: y(value) + 4 }, percent(value));
+  for (const value of [last.requests / 2, last.requests]) shape(svg, "text", { x: x(value) - 10, y: height - 10 }, number(value));
+  shape(svg, "line", { class: "limit", x1: left, x2: width, y1: y(budget), y2: y(budget) });
+  for (const [name, of] of [["bound", "bound"], ["curve", "judged"]]) {
+    shape(svg, "polyline", { class: name, points: trail.map((one) => `${x(one.requests)},${y(one[of])}`).join(" ") });
+  }
+  byId("trail").replaceChildren(svg);
 }
 
 function showNear(state) {
@@ -183,6 +210,7 @@ async function refresh() {
     showNumbers(state);
     showTraffic(state);
     showPolicy(state);
+    showTrail(state);
     showNear(state);
     byId("live").textContent = `Live, ${clock(Date.now() / 1000)}`;
     byId("live").className = "";
