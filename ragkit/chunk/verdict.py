@@ -33,14 +33,23 @@ _REFUSAL = regex.compile(
     |i['’]m\s+(?:not\s+able|unable)\b|i\s+(?:do\s+not|don['’]?t)\s+have\b|unfortunately,?\s+i\b|as\s+an?\s+(?:ai|language\s+model)\b
     |this\s+(?:request|content)\s+(?:violates|goes\s+against)\b
     |(?:es\s+tut\s+mir\s+leid|entschuldigung\b|tut\s+mir\s+leid|leider\s+kann\s+ich|(?:das|dies)\s+kann\s+ich\s+nicht|ich\s+kann\s+(?:nicht|das|diese|dir|ihnen|leider))
-    |je\s+(?:suis\s+d[ée]sol[ée]|ne\s+peux\s+pas|ne\s+suis\s+pas\s+en\s+mesure)|d[ée]sol[ée]e?\b|lo\s+siento|no\s+puedo\b|lamento\b)""",
+    |je\s+(?:suis\s+d[ée]sol[ée]|ne\s+peux\s+pas|ne\s+suis\s+pas\s+en\s+mesure)|d[ée]sol[ée]e?\b|lo\s+siento|no\s+puedo\b|lamento\b
+    |desculp[ea]\b|n[ãa]o\s+posso\b|mi\s+dispiace\b|non\s+posso\b|извините|простите|я\s+не\s+могу|к\s+сожалению,?\s+я
+    |对不起|抱歉|我(?:无法|不能)|申し訳|すみません|죄송|عذر[اً]|آسف)""",
     regex.IGNORECASE | regex.VERBOSE,
 )
-_LINK = regex.compile(r"(?:https?://|www\.)[^\s<>\"')\]]+|[\w.+-]+@[\w-]+\.[\w.]+", regex.IGNORECASE)
+_LINK = regex.compile(
+    r"(?:https?://|www\.)[^\s<>\"')\]]+|(?:[a-z0-9-]+\.)+[a-z]{2,}/[^\s<>\"')\]]+|[\w.+-]+@[\w-]+\.[\w.]+", regex.IGNORECASE
+)
 _MARKUP = regex.compile(r"</?[A-Za-z!][^>]*>|!?\[[^\]]*\]\([^)]*\)|```|<\|", regex.IGNORECASE)
 _MARKER = regex.compile(r"(?:document|passage)-[0-9a-f]{12}")
 _ORDER = regex.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,60}\b(?:instructions?|prompts?|rules|guidelines|above)\b"
+    r"|\b(?:ignorier\w*|missacht\w*|vergiss|vergessen\s+sie)\b.{0,60}\b(?:anweisung\w*|vorgaben|regeln|prompts?)\b"
+    r"|\b(?:ignor|oubli|olvid)\w+\b.{0,60}\b(?:instructions?|consignes|r[èe]gles|instrucciones|indicaciones|reglas)\b"
+    r"|\bnew\s+instructions?\s*:|\bfrom\s+now\s+on,?\s+you\b|\[/?INST\]"
+    r"|\b(?:assistant|chatbot|language\s+model)s?\s+(?:must|should|shall)\b"
+    r"|(?:^|[.!?:]\s+)\W*(?:(?:always|only|please)\s+(?:respond|reply|answer|say)|(?:respond|reply|answer|say)\s+(?:only|always|that|with))\b"
     r"|\b(?:system|developer)\s+(?:prompt|message)\b|^\W*(?:system|assistant|user|human)\s*:|\byou\s+(?:are|must)\s+now\b"
     r"|\b(?:do\s+not|don['’]t)\s+(?:tell|mention|reveal)\b"
     r"|(?:^|[.!?:]\s+)\W*(?:please\s+)?(?:tell|inform|ask|advise|instruct|urge)\s+(?:the\s+|your\s+|any\s+)?(?:users?|readers?|customers?)\b",
@@ -52,6 +61,8 @@ _LABEL = regex.compile(
 )
 _CONTROL = regex.compile(r"[\p{Cc}\p{Co}\p{Cs}--[\t\n\r]]", regex.V1)
 _FIGURE = regex.compile(r"\d[\d.,]*\d")
+#: No text of that many words is longer; patterns that look ahead are asked about shorter ones only.
+_CHARACTERS_PER_WORD = 40
 #: The share of an answer's runs of three words that may stand in the text it was shown.
 _OWN = 0.8
 
@@ -70,7 +81,7 @@ def is_refusal(text: str) -> bool:
 def verdict(reply: Reply, prompt: Prompt, *, most_words: int) -> str:
     """Why the answer cannot be used, in a word or two; "" when it can.
 
-    - "refusal", "empty", "cut off" (by the model's own limit), "too long" (more than ``most_words``);
+    - "refusal", "empty", "cut off" (by the model's own limit), "too long" (more than ``most_words``, or 40 characters for each);
     - "echo": four fifths of its runs of three words are copied from what it was shown;
     - "link", "markup", "figure": an address, markup, or a number of two digits and more that it was not shown;
     - "instructions": it gives orders, or speaks of its instructions; "control characters".
@@ -78,6 +89,7 @@ def verdict(reply: Reply, prompt: Prompt, *, most_words: int) -> str:
     text = reply.text.strip()
     shown = (prompt.shown, prompt.passage)
     found: tuple[tuple[str, Callable[[], bool]], ...] = (
+        ("too long", lambda: len(text) > _CHARACTERS_PER_WORD * most_words),
         ("refusal", lambda: reply.stopped == "refusal" or is_refusal(text)),
         ("empty", lambda: not _WORD.search(text)),
         ("cut off", lambda: reply.stopped == "length"),

@@ -185,6 +185,10 @@ class PromptedSituator:
             reply = self._ask(prompt)
         except Exception as error:
             return f"{type(error).__name__}: {error}"[:500]
+        if not isinstance(reply, Reply) or not isinstance(reply.text, str):
+            raise InvalidInputError(
+                f"The function that asks {self._recipe['model']} returned {reply!r:.100}; it returns a Reply with its text."
+            )
         self._answers.save(prompt.key, reply)
         self._tally.paid(reply)
         return reply
