@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,8 @@ def test_too_little_is_an_error() -> None:
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ragkit.embed.TransformerEmbedder", lambda model: EMBEDDER)
+    # What more steps are worth is shown above.
+    monkeypatch.setattr("ragkit.train.train_cache", partial(train_cache, steps=30))
     Path("p.jsonl").write_text("".join(json.dumps({"a": one.a, "b": one.b, "same": one.same}) + "\n" for one in secret()))
     done = CliRunner().invoke(app, ["train", "cache", "p.jsonl", "--out", "a.safetensors", "--json"])
     assert done.exit_code == 0, done.output
