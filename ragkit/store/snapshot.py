@@ -14,7 +14,7 @@ import numpy as np
 
 from ragkit.errors import InvalidInputError, StoreError
 from ragkit.seams import Vectors
-from ragkit.store import text_query
+from ragkit.store.asked import Asked, Effort, Wanted
 from ragkit.store.coded import CodedRows, holds
 from ragkit.store.failures import told
 from ragkit.store.nearness import AS_TUNED, Nearness, Tuning, tuning_in
@@ -29,13 +29,10 @@ from ragkit.vec.codecs import Codec
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MORE = 4
 #: Rows read beyond those that are wanted, so that a gap below them shows that they are the best.
 _SPARE = 4
 #: Matches of a filter that are compared one by one: at 100,000 rows of 384 dimensions as fast as the index, and exact.
 _FEW = 2000
-#: Full-text searches that LanceDB works on at a time.
-_AT_ONCE = 4
 
 
 class Snapshot:
@@ -48,7 +45,7 @@ class Snapshot:
         self, path: Path, table: Any, asked: Any, header: Header, before: Snapshot | None = None, *, codec: Codec | None = None
     ) -> None:
         self.path, self.table, self.header = path, table, header
-        self._asked = asked
+        self._asked = Asked(path, asked, header.vector)
         self.codec = codec if codec is not None and holds(table, header, codec) else None
         self.version = int(table.version)
         self._lock = Lock()
@@ -133,17 +130,17 @@ class Snapshot:
         asked = self._comparable(vectors)
         # LanceDB sets room aside for as many rows as are asked for, and ends the process where there is no such room.
         limit = min(limit, max(self._rows, 1))
+        wanted = Wanted(limit, columns, condition)
         if len(asked) and self.codec is not None and not nearness.exact:
             with self._lock:
                 self._coded = self._coded or CodedRows(self, self.codec)
             near = self._coded.nearest(asked, limit=limit, columns=columns, condition=condition)
-            return near, run(self._matching(queries, limit, columns, condition))
+            return near, run(self._asked.matching(queries, wanted))
         effort = self._effort(limit, condition, nearness) if len(asked) else None
 
         async def both() -> tuple[list[pa.Table], list[pa.Table]]:
             return await asyncio.gather(
-                self._nearest(asked, limit, columns, condition, effort, ordered),
-                self._matching(queries, limit, columns, condition),
+                self._asked.nearest(asked, wanted, effort, ordered=ordered), self._asked.matching(queries, wanted)
             )
 
         return run(both())
@@ -179,7 +176,7 @@ class Snapshot:
             effort = nprobes, limit * refine // size
         if size >= limit:
             return None
-        [table] = run(self._compared(asked, size, columns, condition, effort, ordered=True))
+        [table] = run(self._asked.compared(asked, Wanted(size, columns, condition), effort, ordered=True))
         if len(table) < size:
             return (table, -math.inf) if effort is None else None
         # Distances are sums of float32; the bound is twice what rounding can add up to in a dot product and two norms.
@@ -196,7 +193,7 @@ class Snapshot:
             )
         return queries
 
-    def _effort(self, limit: int, condition: str | None, nearness: Nearness) -> tuple[int, int] | None:
+    def _effort(self, limit: int, condition: str | None, nearness: Nearness) -> Effort | None:
         """How many partitions of the index to read and how far to refine; None where every row is to be compared.
 
         With a filter as many rows that meet it are compared as there are rows without one, and never fewer than twice those wanted.
@@ -219,79 +216,6 @@ class Snapshot:
         with told(self.path, "counting rows"):
             return int(self.table.count_rows())
 
-    async def _nearest(
-        self,
-        queries: Vectors,
-        limit: int,
-        columns: Sequence[str],
-        condition: str | None,
-        effort: tuple[int, int] | None,
-        ordered: bool,
-    ) -> list[pa.Table]:
-        found = await self._compared(queries, limit, columns, condition, effort, ordered)
-        if effort is not None:
-            short = [place for place, table in enumerate(found) if len(table) < limit]
-            scanned = await self._compared(queries[short], limit, columns, condition, None, ordered)
-            for place, table in zip(short, scanned, strict=True):
-                found[place] = table
-        return found
-
-    async def _compared(
-        self,
-        queries: Vectors,
-        limit: int,
-        columns: Sequence[str],
-        condition: str | None,
-        effort: tuple[int, int] | None,
-        ordered: bool,
-    ) -> list[pa.Table]:
-        if not len(queries):
-            return []
-        query = self._asked.query().nearest_to(queries[0] if len(queries) == 1 else queries).column(self.header.vector)
-        query = query.distance_type("cosine").select([*columns, "_distance"]).limit(limit)
-        if effort is None:
-            query = query.bypass_vector_index() if self.indexed else query
-        else:
-            nprobes, refine = effort
-            query = query.nprobes(nprobes)
-            # Refining no more rows than are wanted finds the same ones, in another order.
-            query = query.refine_factor(refine) if ordered or refine > 1 else query
-        if condition:
-            query = query.where(condition)
-        with told(self.path, "searching by vector"):
-            found = await query.to_arrow()
-        if len(queries) == 1:
-            return [found]
-        owners = found.column("query_index").to_numpy()
-        return [found.take(np.flatnonzero(owners == owner)) for owner in range(len(queries))]
-
-    async def _matching(
-        self, queries: Sequence[TermQuery], limit: int, columns: Sequence[str], condition: str | None
-    ) -> list[pa.Table]:
-        turns = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(query: TermQuery) -> pa.Table:
-            async with turns:
-                return await self._matched(query, limit, columns, condition)
-
-        return list(await asyncio.gather(*map(one, queries)))
-
-    async def _matched(self, query: TermQuery, limit: int, columns: Sequence[str], condition: str | None) -> pa.Table:
-        checked = text_query.needs_checking(query.condition)
-        wanted = list(dict.fromkeys([*columns, "lex"])) if checked else list(columns)
-        asked = limit
-        while True:
-            search = self._asked.query().nearest_to_text(text_query.compiled(query.condition, query.boosts))
-            search = search.select([*wanted, "_score"]).limit(asked)
-            with told(self.path, "searching by words"):
-                found = await (search.where(condition) if condition else search).to_arrow()
-            if not checked:
-                return found
-            kept = found.take(text_query.checked(query.condition, found.column("lex")))
-            if len(kept) >= limit or len(found) < asked:
-                return kept.slice(0, limit)
-            asked *= _MORE
-
     def addresses(self) -> Addresses:
         """The addresses of all rows, uint64 ``(n,)``, sorted."""
         with told(self.path, "reading rows"):
@@ -299,12 +223,7 @@ class Snapshot:
 
     def rows(self, addresses: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """The ``columns`` of the rows at these addresses, each given once, in order."""
-
-        async def read() -> pa.Table:
-            return await self._asked.take_row_ids(list(addresses)).select([*columns, "_rowid"]).to_arrow()
-
-        with told(self.path, "reading rows"):
-            found = run(read())
+        found = run(self._asked.rows(addresses, columns))
         stored, wanted = found.column("_rowid").to_numpy(), np.asarray(addresses, np.uint64)
         if np.array_equal(stored, wanted):
             return found
