@@ -1,7 +1,7 @@
 """Reranking 100 candidates: compressed chunks against a cross-encoder of MiniLM's shape that reads the text, in one process.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/rerank.py [--tokens 64 128 256 512 1024] [--rounds 3] [--threads 1] [--json FILE]
-        [--data COLLECTION --questions 100 --documents 300 --png FILE --html FILE]
+        [--data COLLECTION ... --questions 500 --png FILE --html FILE] [--sizes-only]
 
 The cross-encoder is a BertForSequenceClassification with 6 layers of 384 and random weights, in float32: its time, not its quality, is
 measured, on some of the candidates, and scaled up to all, for it reads each alone. Beside it: codes in memory (scoring alone; with blending and placing), the question
@@ -9,8 +9,8 @@ read into token states, codes from a table of an index, all three together, and 
 as many windows and vectors as the text's own. Rounds are interleaved, over lengths as well, and medians taken of processor time,
 because other programs run too; wall time stands beside it. Set numpy's threads (OPENBLAS_NUM_THREADS) to the same number as --threads.
 
-"indexing" is embedding with codes over embedding alone, and ``Index.add`` with codes over ``Index.add`` without. With --data, a folder in BEIR's layout, a sample of it is
-searched and reranked by codes of several sizes; --png and --html draw their quality against their bytes.
+"indexing" is embedding with codes over embedding alone, and ``Index.add`` with codes over ``Index.add`` without. With --data, folders of labelled collections, each is
+searched and reranked by codes of several sizes; --png and --html draw their quality against their bytes, with --sizes-only without the times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rerank_sizes import draw, measure, page
+from rerank_sizes import HEADER, draw, measure, page
+from rerank_sizes import rows as size_rows
 
 from ragkit import Chunk, Document, Hit, Index
 from ragkit.chunk import FixedChunker
@@ -214,42 +215,46 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="float32", help="of the embedder; the cross-encoder stays float32")
-    parser.add_argument("--data", type=Path, help="a labelled collection in BEIR's layout, for quality")
-    parser.add_argument("--questions", type=int, default=100)
-    parser.add_argument("--documents", type=int, default=300)
+    parser.add_argument("--data", type=Path, nargs="+", default=[], help="folders of labelled collections, for quality")
+    parser.add_argument("--questions", type=int, default=500, help="at most so many of a collection, by lot")
+    parser.add_argument("--sizes-only", action="store_true", help="measure no times")
     parser.add_argument("--png", type=Path)
     parser.add_argument("--html", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if (options.png or options.html) and options.data is None:
+    if (options.png or options.html) and not options.data:
         parser.error("--png and --html show quality against bytes; give --data, a labelled collection")
     import torch
 
     torch.set_num_threads(options.threads)
     begun = time.perf_counter()
     embedder = TransformerEmbedder(dtype=options.dtype)
-    with tempfile.TemporaryDirectory() as place:
-        rows = speed(options.tokens, embedder, options.rounds, Path(place))
-        extra = indexing(embedder, options.rounds, Path(place))
+    measured = {folder.name: measure(folder, embedder, questions=options.questions) for folder in options.data}
+    rows: list[dict[str, Any]] = []
+    extra: dict[str, float] = {}
+    if not options.sizes_only:
+        with tempfile.TemporaryDirectory() as place:
+            rows = speed(options.tokens, embedder, options.rounds, Path(place))
+            extra = indexing(embedder, options.rounds, Path(place))
     table = [
         [str(row["tokens"]), row["what"], f"{row['cpu_ms']:,.2f}", f"{row['wall_ms']:,.2f}", f"{row['times_faster_cpu']:,.0f}"]
         for row in rows
     ]
-    print(markdown(["tokens", "100 candidates", "cpu ms", "wall ms", "times faster (cpu)"], table))
-    print(
-        f"Codes: embedding takes {extra['embedding_cpu']:.2f} times the processor time ({extra['embedding_wall']:.2f} wall), "
-        f"Index.add {extra['add_cpu']:.2f} ({extra['add_wall']:.2f} wall)."
-    )
-    sizes = measure(options.data, embedder, questions=options.questions, documents=options.documents) if options.data else []
-    if sizes:
-        print(markdown(["vectors", "bits", "bytes", "nDCG@10", "against hybrid"], [one.row() for one in sizes]))
+    if rows:
+        print(markdown(["tokens", "100 candidates", "cpu ms", "wall ms", "times faster (cpu)"], table))
+        print(
+            f"Codes: embedding takes {extra['embedding_cpu']:.2f} times the processor time ({extra['embedding_wall']:.2f} wall), "
+            f"Index.add {extra['add_cpu']:.2f} ({extra['add_wall']:.2f} wall)."
+        )
+    if measured:
+        print(markdown([*HEADER, *measured], size_rows(measured)))
         if options.png:
-            options.png.write_bytes(draw(sizes, "png"))
+            options.png.write_bytes(draw(measured, "png"))
         if options.html:
-            options.html.write_text(page(sizes, table, source=options.data.name), encoding="utf-8")
+            options.html.write_text(page(measured, table), encoding="utf-8")
     if options.json:
         report = {"candidates": CANDIDATES, "threads": options.threads, "dtype": options.dtype, "rows": rows, "indexing": extra}
-        report |= {"sizes": [one._asdict() for one in sizes]}
+        report |= {"sizes": {name: [one._asdict() for one in sizes] for name, sizes in measured.items()}}
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"{time.perf_counter() - begun:.0f} s in all.")
     return 0

@@ -16,7 +16,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -92,8 +94,35 @@ class Uncompressed:
         return unit(normal @ self._compressor.parameters.documents if self._projected else normal[:, : normal.shape[1] // 2])
 
 
-def measure(collection: Collection, embedder: TransformerEmbedder, most: int, depth: int) -> dict[str, dict[str, float]]:
-    """nDCG@10 by question for each row of the table."""
+@dataclass(frozen=True)
+class Setting:
+    """A collection in an index, with those of its questions that are judged, and what is relevant to each."""
+
+    index: Index
+    queries: Sequence[Query]
+    gold: Mapping[str, Gold]
+    by_span: bool
+
+    def ask(self, depth: int, **search: Any) -> dict[str, list[Hit]]:
+        """The best ``depth`` hits of every question by its id."""
+        hits: dict[str, list[Hit]] = {}
+        for scope in dict.fromkeys(one.doc_id for one in self.queries):
+            some = [one for one in self.queries if one.doc_id == scope]
+            where = None if scope is None else {SCOPE: scope}
+            found = self.index.search_many([one.text for one in some], k=depth, fetch_k=max(depth, 100), where=where, **search)
+            hits |= {one.id: answer for one, answer in zip(some, found, strict=True)}
+        return hits
+
+    def scores(self, hits: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
+        """nDCG@10 by question."""
+        return {name: ndcg(found, self.gold[name], self.by_span) for name, found in hits.items()}
+
+
+@contextmanager
+def indexed(
+    collection: Collection, embedder: TransformerEmbedder, *, most: int, compressor: TokenCompressor | None = None
+) -> Iterator[Setting]:
+    """The collection in an index for a while; of more than ``most`` judged questions so many by lot."""
     by_span = bool(collection.spans) and not collection.passage_qrels
     documents, _ = collection.units("document" if by_span else collection.unit)
     grades = collection.judgements(collection.unit)
@@ -104,30 +133,26 @@ def measure(collection: Collection, embedder: TransformerEmbedder, most: int, de
     ]
     if len(queries) > most:
         queries = [queries[at] for at in np.sort(np.random.default_rng(0).permutation(len(queries))[:most])]
+    chunker = RecursiveChunker(max_tokens=_SPAN_TOKENS if by_span else 256)
+    with (
+        TemporaryDirectory(prefix="ragkit-rerank-") as folder,
+        Index(Path(folder) / "db", chunker=chunker, embedder=embedder, compressor=compressor) as index,
+    ):
+        index.add(documents)
+        index.optimize()
+        yield Setting(index, queries, judged(collection, index, queries, by_span), by_span)
+
+
+def measure(collection: Collection, embedder: TransformerEmbedder, most: int, depth: int) -> dict[str, dict[str, float]]:
+    """nDCG@10 by question for each row of the table."""
     trained, untrained = TokenCompressor(), TokenCompressor("untrained")
     rerankers = {
         "untrained": CompressedReranker(untrained),
         "trained": CompressedReranker(trained),
         "512 bytes": CompressedReranker(trained, bits=64),
     }
-    with (
-        TemporaryDirectory(prefix="ragkit-rerank-") as folder,
-        Index(
-            Path(folder) / "db",
-            chunker=RecursiveChunker(max_tokens=_SPAN_TOKENS if by_span else 256),
-            embedder=embedder,
-            compressor=None,
-        ) as index,
-    ):
-        index.add(documents)
-        index.optimize()
-        gold = judged(collection, index, queries, by_span)
-        hits: dict[str, list[Hit]] = {}
-        for scope in dict.fromkeys(one.doc_id for one in queries):
-            some = [one for one in queries if one.doc_id == scope]
-            where = None if scope is None else {SCOPE: scope}
-            answers = index.search_many([one.text for one in some], k=depth, fetch_k=max(depth, 100), where=where)
-            hits |= {one.id: found for one, found in zip(some, answers, strict=True)}
+    with indexed(collection, embedder, most=most) as setting:
+        queries, gold, by_span, hits = setting.queries, setting.gold, setting.by_span, setting.ask(depth)
     texts = {hit.chunk.id: hit.chunk.text for found in hits.values() for hit in found}
     codes: dict[str, Passages] = {}
     full = {

@@ -17,7 +17,7 @@ from ragkit.types import Hit, canonical_json, digest
 Floats = NDArray[np.float64]
 
 _FORMAT = 2
-_RIDGE = 1.0  # keeps weights finite where evidence separates relevant from other hits without exception
+_RIDGE = 0.1  # keeps weights finite where evidence separates relevant from other hits without exception; per squared deviation
 _STEPS = 50
 _LEAST = 50  # judged hits, of which at least _EACH of either kind
 _EACH = 10
@@ -230,9 +230,12 @@ def _cut(probabilities: Floats, labels: NDArray[np.bool_], precision: float) -> 
 
 
 def _logit(shown: Floats, labels: Floats) -> Floats:
-    """Weights of a logistic regression, intercept first: Newton's steps with a small ridge on all but the intercept."""
+    """Weights of a logistic regression, intercept first: Newton's steps with a small ridge on all but the intercept.
+
+    Each piece of evidence is held back on its own scale: MaxSim's scores differ by hundredths, a cross-encoder's by tens.
+    """
     x = np.column_stack([np.ones(len(shown)), shown])
-    ridge = np.diag([1e-9, *[_RIDGE] * shown.shape[1]])
+    ridge = np.diag([1e-9, *(_RIDGE * np.maximum(shown.var(axis=0), 1e-6))])
     weights = np.zeros(x.shape[1])
     for _ in range(_STEPS):
         p = _expit(x @ weights)

@@ -91,6 +91,24 @@ def test_a_rerankers_score_is_evidence_once_it_was_fitted():
     assert threshold_from_json(fitted.to_json()) == fitted
 
 
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_the_unit_of_a_rerankers_scores_changes_no_probability(scale):
+    """MaxSim's scores differ by hundredths, a cross-encoder's by tens."""
+
+    def scaled(some):
+        return [
+            replace(one, parts={**one.parts, "rerank": replace(one.parts["rerank"], score=scale * one.parts["rerank"].score)})
+            for one in some
+        ]
+
+    hits, relevant = reranked(60)
+    plain = fit_threshold(hits, relevant, precision=0.9)
+    other = fit_threshold([scaled(some) for some in hits], relevant, precision=0.9)
+    assert [other.probability(one) for some in hits for one in scaled(some)] == pytest.approx(
+        [plain.probability(one) for some in hits for one in some], abs=1e-3
+    )
+
+
 def test_without_a_fit_or_without_a_score_the_reranker_counts_nothing():
     hits, relevant = reranked(200)
     one = hits[0][0]
