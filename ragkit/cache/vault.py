@@ -1,20 +1,18 @@
-"""The log on disk and the entries in memory, kept in step: every look sees what was committed, by whichever process."""
+"""Writing to the log of a cache, and keeping it in shape."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock, RLock
-from typing import TypeVar
+from threading import Lock
 
-from ragkit.cache.entry import Drop, Entry
+from ragkit.cache.entry import Drop
 from ragkit.cache.eviction import Limits, to_evict
 from ragkit.cache.hot import HotSet
 from ragkit.cache.learning import BATCH, Learning
-from ragkit.cache.partition import nearest
+from ragkit.cache.shelf import LATE, Shelf
 from ragkit.errors import StoreError
-from ragkit.seams import Vectors
 from ragkit.store.entries import EntryLog, LogRow
 
 #: Rows that wait in the journal before they go into the table together: a quarter as many cost twice as much each.
@@ -25,16 +23,13 @@ _FILES = 64
 _DEAD = 1000
 #: Seconds between two looks for entries past their time that nobody has asked for.
 _SWEEP = 60.0
-#: Seconds within which the answer to a prompt must have been made: a drop is remembered that long for puts on their way.
-LATE = 3600.0
 
 _INTERRUPTED = "The thread that was storing for all who wait was interrupted; what it stored is not known. Store it again."
 
-_T = TypeVar("_T")
 _Pending = tuple[list[LogRow], "Future[int]"]
 
 
-class Vault:
+class Vault(Shelf):
     """Entries of a cache: read from memory, written to the log first.
 
     Puts that wait at the same time go into one commit. Moving rows into the table, merging files, deleting dead rows and evicting
@@ -42,121 +37,20 @@ class Vault:
     """
 
     def __init__(self, log: EntryLog, hot: HotSet, learning: Learning, *, limits: Limits, clock: Callable[[], float]) -> None:
-        self.log, self.hot, self.learning = log, hot, learning
-        self._limits, self._clock = limits, clock
-        self._lock = RLock()
-        self._reading, self._writing = Lock(), Lock()
-        self._at = 0
+        super().__init__(log, hot, learning, clock=clock)
+        self._limits = limits
+        self._writing = Lock()
         self._pending: deque[_Pending] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-writer")
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ragkit-cache-keeper")
         self._tending: Future[None] | None = None
         self._waiting = 0
-        self._seen = clock()
         self._sweep_at = self._seen + _SWEEP
         self._snapshot: int | None = None
         self.evicted = 0
         self.trouble = ""
 
-    # Reading
-
-    def load(self, rows: Sequence[LogRow]) -> None:
-        """Take the first rows that were read from the log, the policy's included."""
-        self.learning.restore(row for row in rows if row.kind == "policy")
-        with self._lock:
-            self._apply(rows)
-
-    def sync(self) -> None:
-        """Take what others have committed since the last time; microseconds where nothing was. Raises StoreError."""
-        now = self._clock()
-        if not self.log.changed():
-            self._seen = now
-            return
-        with self._reading:
-            if not self.log.changed():
-                return
-            if now - self._seen > LATE / 2:
-                # Drops may have been written and deleted since.
-                self.log.again()
-            try:
-                self._read()
-            except Exception:
-                raise
-            except BaseException:
-                # Interrupted: a row is given only once.
-                self.log.again()
-                raise
-            self._seen = now
-
-    def _read(self) -> None:
-        rows, anew = self.log.unread()
-        with self._lock:
-            if anew:
-                for entry in self.hot:
-                    entry.alive = False
-                self.hot = HotSet(self.hot.model, self.hot.dim)
-            self._apply(rows)
-        self.learning.apply(row for row in rows if row.kind == "policy")
-
-    def _apply(self, rows: Sequence[LogRow]) -> None:
-        for row in rows:
-            self.hot.apply(row)
-
-    def exact(self, key: str, principal: str, *, oldest: float) -> Entry | None:
-        """The living entry of this very prompt that ``principal`` may see and that was begun at ``oldest`` or later."""
-        with self._lock:
-            for owner in ("", principal):
-                entry = self.hot.exact(key, owner)
-                if entry is None:
-                    continue
-                if entry.expires <= self._clock():
-                    self.hot.remove(entry)
-                elif entry.created >= oldest:
-                    return entry
-        return None
-
-    def glance(self, key: str, principal: str, *, oldest: float) -> tuple[bool, Entry | None]:
-        """True and ``exact``; False where others have written something since the last ``sync``, or somebody is at work here. Never waits."""
-        if self.log.changed(wait=False) or not self._lock.acquire(blocking=False):
-            return False, None
-        try:
-            self._seen = self._clock()
-            return True, self.exact(key, principal, oldest=oldest)
-        finally:
-            self._lock.release()
-
-    def near(
-        self, scope: str, vector: Vectors, *, k: int, floor: float, principal: str, oldest: float
-    ) -> list[tuple[float, Entry]]:
-        """The up to ``k`` nearest living entries of a scope that ``principal`` may see, with their cosines."""
-        with self._lock:
-            view = self.hot.view(scope)
-        if view is None:
-            return []
-        now, found = self._clock(), []
-        for cosine, entry in nearest(view, vector, floor):
-            if entry.expires <= now:
-                with self._lock:
-                    if entry.alive:
-                        self.hot.remove(entry)
-            elif entry.created >= oldest and entry.owner in ("", principal):
-                found.append((cosine, entry))
-                if len(found) == k:
-                    break
-        return found
-
-    def read(self, ask: Callable[[HotSet], _T]) -> _T:
-        """``ask`` of the entries, while nothing changes."""
-        with self._lock:
-            return ask(self.hot)
-
     # Writing
-
-    def now(self) -> int:
-        """Microseconds since 1970, never the same twice."""
-        with self._lock:
-            self._at = max(int(self._clock() * 1e6), self._at + 1)
-            return self._at
 
     def write(self, rows: Sequence[LogRow], *, wait: bool = True) -> int:
         """Commit rows and take them into memory. With ``wait`` they are on disk on return, or the error is raised here.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ragkit import SemanticCache
-from ragkit.cache import Certified, CertifiedSettings, Scope, Static, Trust, calibrate, vault
+from ragkit.cache import Certified, CertifiedSettings, Scope, Static, Trust, calibrate, shelf, vault
 from ragkit.errors import EmbeddingError, InvalidInputError, StoreCorruptError, StoreError, StoreFullError, StoreMismatchError
 from ragkit.testing.embedders import HashEmbedder
 
@@ -262,7 +262,7 @@ def test_what_was_removed_while_nobody_looked_for_long_is_not_served(opened, clo
     requests = watcher.policy.requests
     assert other.invalidate(entry=other.lookup(PROMPT, scope=HERE).entry) == 1
     other.flush()
-    clock.now += 2 * vault.LATE
+    clock.now += 2 * shelf.LATE
     for _ in range(2):
         other.put("What is put in place of itself?", "c", scope=HERE)
     other.tend()
