@@ -10,10 +10,11 @@ from ragkit.retrieve.fit import FusionReport, Judged, fit_fusion, fusion_from_js
 from ragkit.retrieve.fusion import DEFAULT_FUSION, Convex, Fusion, Rrf, Scored
 from ragkit.retrieve.phrasings import Cost, Phrasings, Rewriter, fuse, fuse_deep, rewritten
 from ragkit.retrieve.runs import Run, find_runs
-from ragkit.retrieve.search import DEFAULT_BM25, DEFAULT_FETCH_K, Candidates, Mode, candidates, search, search_many
+from ragkit.retrieve.search import DEFAULT_BM25, DEFAULT_FETCH_K, Candidates, candidates, search, search_many
 from ragkit.retrieve.select import cap_documents, fold_copies, mmr
 from ragkit.retrieve.shape import Expand, Shape, choose
 from ragkit.retrieve.thresholds import Precision, Threshold, at_least, fit_threshold, threshold_from_json
+from ragkit.retrieve.tiers import Mode
 
 __all__ = [
     "DEFAULT_BM25",
