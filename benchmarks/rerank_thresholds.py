@@ -3,9 +3,9 @@
     python benchmarks/rerank_thresholds.py --data COLLECTIONS [NAME ...] [--questions 500] [--hits 10] [--dtype bfloat16]
 
 COLLECTIONS is a folder of collections (default: the environment variable RAGKIT_DATA). For hits of hybrid search and the same reranked by codes: how far
-the probabilities lie from the shares that are relevant, in points (the mean over ten bins of equally many hits, weighted by size), over all hits and over
-the first of each question; how well they tell relevant hits from others (area under the ROC curve); and for each precision aimed at, what the held-out
-half showed and the share of the relevant hits that passed.
+the probabilities lie from the shares that are relevant, in points (the mean over ten bins of equally many hits); what they say of the first hits of the
+questions, and how many of these are relevant, in percent; how well they tell relevant hits from others (area under the ROC curve); and for each precision
+aimed at, what the held-out half showed and, in brackets, the share of the relevant hits that passed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def judge(setting: Setting, hits: dict[str, list[Hit]]) -> list[str]:
     cells = [
         str(len(held)),
         f"{100 * miscalibration(probabilities, truth):.1f}",
-        f"{100 * miscalibration(probabilities[first], truth[first]):.1f}",
+        f"{100 * probabilities[first].mean():.0f}, {100 * truth[first].mean():.0f}",
         f"{area(probabilities, truth):.3f}",
     ]
     for threshold in thresholds:
@@ -109,7 +109,7 @@ def main() -> int:
         "hits",
         "questions held out",
         "off, points",
-        "first hits",
+        "first hits: said, were",
         "ROC area",
         *(f"aim {100 * aim:.0f} %" for aim in AIMS),
     ]
