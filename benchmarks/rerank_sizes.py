@@ -70,9 +70,11 @@ def draw(measured: Mapping[str, Sequence[Size]], form: str) -> bytes:
             spread = [[100 * (one.mean - one.low) for one in some], [100 * (one.high - one.mean) for one in some]]
             axes.errorbar(x, y, spread, color=COLOURS[bits], marker="o", capsize=2, linewidth=1, label=f"{bits} bits a vector")
             for one, left, up in zip(some, x, y, strict=True):
-                axes.annotate(f"k={one.vectors}", (left, up), xytext=(5, 5), textcoords="offset points", fontsize=8)
+                side = ((-5, 5), "right") if at == 0 else ((5, -11), "left")
+                axes.annotate(f"k={one.vectors}", (left, up), side[0], textcoords="offset points", ha=side[1], fontsize=8)
         axes.axhline(0, color="#8a8f98", linewidth=1, linestyle=":", label="hybrid search")
         axes.set_xscale("log", base=2)
+        axes.margins(x=0.12)
         ticks = sorted({one.bytes for one in sizes})
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xlabel("bytes of a window")
@@ -80,7 +82,7 @@ def draw(measured: Mapping[str, Sequence[Size]], form: str) -> bytes:
     panels[0].set_ylabel("points of nDCG@10 over hybrid search")
     panels[0].legend(frameon=False, fontsize=8)
     out = BytesIO()
-    figure.savefig(out, format=form, dpi=110)
+    figure.savefig(out, format=form, dpi=90)
     return out.getvalue()
 
 
