@@ -386,5 +386,5 @@ GUARDS: dict[str, Guard] = {
 
 #: Whatever guards look for in one prompt before they compare two.
 FINDINGS: tuple[Callable[[Reading], object], ...] = (
-    exact_pieces, amounts, money, dates, fresh_words, parts, stems, content, _telling, _denials, _tiers, _principals, _order, _asks,
+    exact_pieces, amounts, money, dates, fresh_words, parts, content, _telling, _denials, _tiers, _principals, _order, _asks,
 )  # fmt: skip

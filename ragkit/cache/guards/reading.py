@@ -35,7 +35,8 @@ _JOINTS = re.compile("[-']")
 _NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LIGHT = FUNCTION | ASKING
 _STEMS = 65_536
-#: What readings may take: their characters, and as much as this many more for each, in each of two halves. About 75 MB.
+#: What readings may take: their characters, and as much as this many more for each, in each of two halves. That is about 75 MB, for
+#: ten thousand prompts of a line.
 _ROOM, _EACH = 750_000, 50
 _T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
