@@ -20,6 +20,7 @@ NAMES = [f"e{number}" for number in range(8)]
 def put(at: int, number: int, key: int, writer: str, tag: str, model: str) -> LogRow:
     detail = {"writer": writer, "tags": [tag], "documents": [[f"d{number % 3}", "v"]]}
     return LogRow(
+        row=0,
         kind="put",
         at=at,
         entry=f"e{number}",
