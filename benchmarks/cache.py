@@ -4,9 +4,10 @@
 
 Vectors are random unit rows of 384 numbers, made before the clock runs, so no model is needed: questions for look-ups are entries moved
 by noise to a cosine near 0.9, under the prompt of another one, so that guards and the policy have work; every fourth is an exact
-repetition. Stored prompts were taken apart for the guards when they were put, those asked about are not. `dot` is `matrix @ vector` alone, in the same process, in turn with the look-ups. A `put` survives a kill on return; in turn with
-the puts a plain SQLite transaction writes a row of the same size (`sqlite`). `cpu` is the time on the processor of the thread that
-asks, for machines that do other things too. GPTCache runs in a process of its own, `cache_peer.py`. Milliseconds.
+repetition. Stored prompts were taken apart for the guards when they were put, those asked about are not. `dot` is `matrix @ vector`
+alone, in the same process, in turn with the look-ups. A `put` survives a kill on return; in turn with the puts a plain SQLite
+transaction writes a row of the same size (`sqlite`). `cpu` is the time on the processor of the thread that asks, for machines that do
+other things too. GPTCache runs in a process of its own, `cache_peer.py`. Milliseconds.
 """
 
 from __future__ import annotations
