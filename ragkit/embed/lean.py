@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Tokens of the input on which a model is compared with its own forward, and how far a state may be off, as a share of the largest.
+#: Tokens of the input on which a model is compared with its own forward.
 _PROBE = 12
-_TOLERANCE = 1e-4
+#: How far a state may be off, as a share of the largest, in each kind of number that is written out.
+_TOLERANCES = {"torch.float32": 1e-4, "torch.bfloat16": 2e-2}
 
 
 class _Affine(NamedTuple):
@@ -42,9 +43,10 @@ class _Layer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lean:
-    """A frozen BERT encoder as tensors. ``positions`` holds the rows of the position table with the type row added."""
+    """A frozen BERT encoder as tensors; ``kind`` is the embedding of the only token type there is."""
 
     words: Tensor
+    kind: Tensor
     positions: Tensor
     norm: _Norm
     layers: Sequence[_Layer]
@@ -56,7 +58,7 @@ class Lean:
 
         batch, length = ids.shape
         width = self.words.shape[1]
-        x = torch.embedding(self.words, ids.reshape(-1)).view(batch, length, width) + self.positions[:length]
+        x = torch.embedding(self.words, ids) + self.kind + self.positions[:length]
         x = _normed(x, self.norm).view(batch * length, width)
         states = [x]
         for layer in self.layers:
@@ -99,8 +101,9 @@ def lean(model: nn.Module) -> Lean | None:
     with torch.inference_mode():
         own = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states
         ours = found(ids, every=True)
+    tolerance = _TOLERANCES[str(found.words.dtype)]
     near = len(own) == len(ours) and all(
-        float((a - b).abs().max()) <= _TOLERANCE * float(a.abs().max()) for a, b in zip(own, ours, strict=True)
+        float((a - b).abs().max()) <= tolerance * float(a.abs().max()) for a, b in zip(own, ours, strict=True)
     )
     return found if near else None
 
@@ -119,15 +122,17 @@ def _known(model: Any, bert: Any) -> bool:
     }  # fmt: skip
     plain = [module for name, module in model.named_modules() if not name.endswith("_act_fn") and not name.startswith("pooler.")]
     hooked = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-    weights = {(weight.dtype, weight.device.type) for weight in model.parameters()}
-    return weights == {(torch.float32, "cpu")} and not hooked and all(type(module) in kinds for module in plain)
+    weights = {(str(weight.dtype), weight.device.type) for weight in model.parameters()}
+    fits = len(weights) == 1 and weights <= {(kind, "cpu") for kind in _TOLERANCES}
+    return fits and not hooked and all(type(module) in kinds for module in plain)
 
 
 def _written_out(model: Any) -> Lean:
     embeddings = model.embeddings
     return Lean(
         words=embeddings.word_embeddings.weight.detach(),
-        positions=(embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]).detach(),
+        kind=embeddings.token_type_embeddings.weight[0].detach(),
+        positions=embeddings.position_embeddings.weight.detach(),
         norm=_norm(embeddings.LayerNorm),
         layers=[
             _Layer(

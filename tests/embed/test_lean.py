@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.embed import Extend, TransformerEmbedder
+from ragkit.embed.forward import has_native_bfloat16
 from ragkit.embed.lean import lean
 from ragkit.embed.tuning import Tunable
 
@@ -49,11 +50,11 @@ def own_states(model: Any, ids: Any) -> tuple[Any, ...]:
     return found
 
 
-def assert_same(model: Any, found: Any, ids: Any) -> None:
+def assert_same(model: Any, found: Any, ids: Any, tolerance: float = 1e-5) -> None:
     own, ours = own_states(model, ids), found(ids, every=True)
     assert len(own) == len(ours)
     for theirs, state in zip(own, ours, strict=True):
-        np.testing.assert_allclose(state.numpy(), theirs.numpy(), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(state.float().numpy(), theirs.float().numpy(), atol=tolerance, rtol=tolerance)
     assert (found(ids)[0] == ours[-1]).all()
 
 
@@ -76,6 +77,17 @@ def test_every_state_is_the_models_own(data: st.DataObject) -> None:
     assert found is not None
     rows, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 32))
     assert_same(model, found, torch.randint(0, VOCAB, (rows, length), generator=torch.Generator().manual_seed(length)))
+
+
+def test_bfloat16_rounds_where_the_model_rounds() -> None:
+    import torch
+
+    if not has_native_bfloat16(torch):
+        pytest.skip("this processor does not multiply bfloat16")
+    model = bert().bfloat16()
+    found = lean(model)
+    assert found is not None
+    assert_same(model, found, torch.arange(20)[None], tolerance=2e-2)
 
 
 def test_weights_are_held_once_and_shared() -> None:
