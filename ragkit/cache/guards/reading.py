@@ -38,6 +38,7 @@ _STEMS = 65_536
 #: What readings may take: their characters, and as much as this many more for each, in each of two halves. That is about 75 MB, for
 #: ten thousand prompts of a line.
 _ROOM, _EACH = 750_000, 50
+_NOTHING: frozenset[str] = frozenset()
 _T = TypeVar("_T")
 _stemmer = Stemmer.Stemmer("english")
 
@@ -87,7 +88,9 @@ def once(find: Callable[[Reading], _T]) -> Callable[[Reading], _T]:
         try:
             return known[find]  # type: ignore[no-any-return]
         except KeyError:
-            value = known[find] = find(reading)
+            value = find(reading)
+            # Most guards find nothing in most prompts: one empty set does for all.
+            known[find] = _NOTHING if value == _NOTHING else value
             return value
 
     return found
