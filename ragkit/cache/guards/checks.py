@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 import regex
 
@@ -130,14 +131,28 @@ def opposites(left: Reading, right: Reading) -> Difference:
     """No word on one side excludes a word on the other."""
     ours = (_telling(left) & _OPPOSED.keys()) - right.folded_words
     theirs = (_telling(right) & _OPPOSED.keys()) - left.folded_words
-    if not ours or not theirs:
+    if ours and theirs:
+        for place in sorted({place for word in ours for place in _OPPOSED[word]}):
+            group = lists.OPPOSITES[place]
+            one, other = ours & group, theirs & group
+            if one and other and not {meaning(word) for word in one} & {meaning(word) for word in other}:
+                return ", ".join(sorted(one)), ", ".join(sorted(other))
+    return _in_or_out(left, right)
+
+
+def _in_or_out(left: Reading, right: Reading) -> Difference:
+    """ "log in" and "log out": both words also stand where they oppose nothing, so they count behind the same word only."""
+    out_left, out_right = "out" in left.folded_words, "out" in right.folded_words
+    if out_left == out_right or "in" not in (right if out_left else left).folded_words:
         return None
-    for place in sorted({place for word in ours for place in _OPPOSED[word]}):
-        group = lists.OPPOSITES[place]
-        one, other = ours & group, theirs & group
-        if one and other and not {meaning(word) for word in one} & {meaning(word) for word in other}:
-            return ", ".join(sorted(one)), ", ".join(sorted(other))
-    return None
+    one, other = ("out", "in") if out_left else ("in", "out")
+    shared = _before(one, left) & _before(other, right)
+    word = min(shared, default=None)
+    return None if word is None else (f"{word} {one}", f"{word} {other}")
+
+
+def _before(wanted: str, reading: Reading) -> set[str]:
+    return {before for before, word in pairwise(reading.words) if word == wanted}
 
 
 _OPPOSED: dict[str, list[int]] = {}

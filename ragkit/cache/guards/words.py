@@ -232,6 +232,7 @@ compress decompress
 inhale exhale
 forward backward
 up down
+on off
 """)
 
 #: Words that say the answer depends on when it is asked.
