@@ -68,7 +68,7 @@ class SnapshotArms:
             nearness=self._nearness,
         )
         words = [token for one in asks if one.query is not None for token in one.query.tokens]
-        if len(near) + len(matched) == 1:
+        if len(asks) == len(near) + len(matched) == 1:
             [table] = (*near, *matched)
             return [_only(table, words, near=bool(near))]
         known, table = self._read(near, matched, whole=len(asks) == 1)

@@ -63,6 +63,8 @@ def test_many_questions_get_the_answers_of_each(library: Index) -> None:
     for mode in ("dense", "bm25", "hybrid"):
         many = library.search_many(questions, k=4, mode=mode, where={"n": {"$gt": 2}})  # type: ignore[arg-type]
         assert many == [library.search(one, k=4, mode=mode, where={"n": {"$gt": 2}}) for one in questions]  # type: ignore[arg-type]
+    for few in (["?!", "fuel"], ["fuel", "?!"]):
+        assert library.search_many(few, mode="bm25") == [library.search(one, mode="bm25") for one in few]
     assert library.search_many([]) == []
 
 
