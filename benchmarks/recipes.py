@@ -35,6 +35,7 @@ def recipes(size: int) -> list[Recipe]:
     return [
         Recipe(name="plain", chunker=RecursiveChunker(size)),
         Recipe(name="half-late", chunker=RecursiveChunker(size) | Late(blend=0.5), baseline="plain"),
+        Recipe(name="titles", chunker=RecursiveChunker(size + 64) | Situate(before=0, use="both"), baseline="plain"),
         Recipe(name="landmarks", chunker=sentences, runs=size, baseline="plain"),
         Recipe(
             name="landmarks, neighbours",

@@ -4,7 +4,8 @@
 
 Every collection is cut into folds of documents; an adapter trained on the rest (at most ``--labels`` of its questions) is asked
 the fold's questions among all chunks. The weights are thrown away. With ``--general FILE`` one adapter is measured on all
-collections instead, and with ``--train FOLDER --out FILE`` that adapter is made from a collection that may be trained on.
+collections instead, and with ``--train FOLDER --out FILE`` that adapter is made from a collection that may be trained on. ``--untrained`` measures context alone,
+for example ``--before 0 --read both``: the title, read by model and BM25.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 
 from ragkit.chunk import RecursiveChunker, Situate
 from ragkit.embed import CachedEmbedder, TransformerEmbedder, load_adapter
-from ragkit.embed.adapted import mix, turn
-from ragkit.evaluate import Collection, load_collection
+from ragkit.embed.adapted import mix, turn, unit
+from ragkit.embed.adapter import Shares
+from ragkit.evaluate import Collection, limited, load_collection
 from ragkit.lexical import Analyzer
 from ragkit.retrieve import DEFAULT_FUSION
 from ragkit.seams import Embedder
@@ -63,6 +65,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="4 for adapters and 2 for weights, if not told")
     parser.add_argument("--epochs", type=int, default=2, help="how often lora and full ask each question")
     parser.add_argument("--read", default="dense", choices=("dense", "both"), help="who reads the context: vectors, or BM25 too")
+    parser.add_argument("--before", type=int, default=1, help="sentences before a chunk that are read along with the title")
+    parser.add_argument("--documents", type=int, help="at most so many documents of each collection, by lot")
+    parser.add_argument("--untrained", action="store_true", help="train nothing: half read alone, half with the context")
     parser.add_argument("--general", type=Path, help="measure this adapter instead of training")
     parser.add_argument("--train", type=Path, help="with --out: make the general adapter from this collection")
     parser.add_argument("--articles", type=int, default=60)
@@ -75,7 +80,7 @@ def main() -> None:
         base = CachedEmbedder(base, path=args.cache)
     # The context has room beside the text: spans are those of plain chunks of the same size.
     mean = 0.1 if args.method == "adapter" else 0.0
-    situate = Situate(title=True, before=1, max_tokens=64, document=mean, use=args.read)
+    situate = Situate(title=True, before=args.before, max_tokens=64, document=mean, use=args.read)
     chunker = RecursiveChunker(args.max_tokens + 64) | situate
     if args.train:
         general(args, base, chunker)
@@ -88,7 +93,9 @@ def main() -> None:
     for name in args.names:
         begun = time.perf_counter()
         collection = load_collection(args.data / name)
-        if args.general or args.by_rule:
+        if args.documents:
+            collection = limited(collection, documents=args.documents)
+        if args.general or args.by_rule or args.untrained:
             rows = fixed(args, base, chunker, collection)
         else:
             report = train(args, base, chunker, collection)
@@ -122,7 +129,9 @@ def train(args: argparse.Namespace, base: Embedder, chunker: object, collection:
 
 def fixed(args: argparse.Namespace, base: Embedder, chunker: object, collection: Collection) -> list[tuple]:
     """One adapter that never saw the collection's questions, against plain."""
-    if args.by_rule:
+    if args.untrained:
+        adapter, fusion = None, DEFAULT_FUSION
+    elif args.by_rule:
         report = train_context(
             collection.documents, None, embedder=base, chunker=chunker, mode=args.mode, seed=args.seed, folds=args.folds or 4
         )
@@ -131,9 +140,13 @@ def fixed(args: argparse.Namespace, base: Embedder, chunker: object, collection:
     else:
         adapter, fusion = load_adapter(args.general), DEFAULT_FUSION
     corpus = read_corpus(collection.documents, chunker.bind(base.tokenizer, window=base.card.window), base)
-    questions = read_questions(corpus, labels_of(collection), base, Analyzer())
-    vectors = turn(mix(corpus.read, adapter.shares), adapter.documents)
-    asked = turn(questions.vectors, adapter.queries)
+    questions = read_questions(
+        corpus, some_of(labels_of(collection), args.labels if args.untrained else 10**9, args.seed), base, Analyzer()
+    )
+    if adapter is None:
+        vectors, asked = unit(mix(corpus.read, Shares(alone=0.5, situated=0.5))), questions.vectors
+    else:
+        vectors, asked = turn(mix(corpus.read, adapter.shares), adapter.documents), turn(questions.vectors, adapter.queries)
     rows = []
     for mode in ("dense", "hybrid"):
         everything = np.arange(len(questions))
