@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.errors import CapabilityError, InvalidInputError
+from ragkit.errors import CapabilityError, InvalidInputError, MissingDependencyError
 from ragkit.rerank.files import damaged, read_tensors, write_tensors
 from ragkit.rerank.passages import Passages
 from ragkit.rerank.types import CompressorCard, QueryCode
@@ -41,8 +41,10 @@ class Shape:
 
 def interaction(shape: Shape) -> nn.ModuleDict:
     """A new network, which says what MaxSim says. Raises MissingDependencyError without torch."""
-    from torch import nn
-
+    try:
+        from torch import nn
+    except ImportError as error:
+        raise MissingDependencyError("A scorer is a network of torch: install the extra 'local'.") from error
     layer = nn.TransformerEncoderLayer(
         shape.width, shape.heads, 2 * shape.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
@@ -90,12 +92,18 @@ def signs(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Weights:
-    """What a scorer learned. ``compressor`` is the digest of the parameters whose codes it reads (``CompressorCard.weights``)."""
+    """What a scorer learned, in steps of float16, as a file keeps it. ``compressor`` is the digest of the parameters whose codes it reads
+    (``CompressorCard.weights``)."""
 
     shape: Shape
     compressor: str
     tensors: Mapping[str, NDArray[np.float32]]
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Otherwise training would judge other weights than it writes.
+        rounded = {name: values.astype(np.float16).astype(np.float32) for name, values in self.tensors.items()}
+        object.__setattr__(self, "tensors", rounded)
 
     @property
     def digest(self) -> str:
@@ -117,7 +125,7 @@ def _load(path: str | Path) -> Weights:
         found = Weights(
             shape=Shape(**header["shape"]),
             compressor=header["compressor"],
-            tensors={name: values.astype(np.float32) for name, values in tensors.items()},
+            tensors=tensors,
             about=header["about"],
         )
         if found.digest != header["digest"]:
@@ -132,14 +140,14 @@ class TransformerScorer:
 
     ``weights`` is a file that ``ragkit train scorer`` wrote, or ``Weights``. Its time grows with the vectors read, not with
     the text; each passage is read by itself, so its score is the same in any company. Without weights of its own a passage scores what
-    ``bit_max_sim`` says. Raises LoadError for an unreadable file.
+    ``bit_max_sim`` says. Raises LoadError for an unreadable file, MissingDependencyError without torch.
     """
 
     def __init__(self, weights: str | Path | Weights) -> None:
-        import torch
-
         self.weights = weights if isinstance(weights, Weights) else _load(weights)
         self._nets = interaction(self.weights.shape)
+        import torch
+
         held = {name: torch.from_numpy(values.copy()) for name, values in self.weights.tensors.items()}
         try:
             self._nets.load_state_dict(held)
