@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ragkit.errors import CapabilityError
 from ragkit.rerank.passages import compress_parts
-from ragkit.rerank.reranker import CompressedReranker
+from ragkit.rerank.reranker import CompressedReranker, bit_max_sim
 from ragkit.types import Hit, Span
 from ragkit.vec.maxsim import token_maxima
 
@@ -71,7 +72,13 @@ def explain(reranker: CompressedReranker, query: str, passage: str | Hit) -> Exp
     """What the reranker's score of a passage is made of. Reads the text, compresses it anew, and needs no index.
 
     A chunk that was indexed with context or in a larger window was read with more than its text, so its stored code may differ.
+    Raises CapabilityError for a reranker with a scorer of its own, whose scores are no sums over tokens.
     """
+    if reranker.scorer is not bit_max_sim:
+        raise CapabilityError(
+            f"The reranker scores by {type(reranker.scorer).__name__}, and only MaxSim's scores are sums over the question's tokens. "
+            "Explain with a CompressedReranker without scorer=, which shows what met what in the same codes."
+        )
     text = passage.chunk.text if isinstance(passage, Hit) else passage
     asked, compressor = reranker.question(query), reranker.compressor
     (read,) = reranker.reader.read_texts([text], layers=compressor.layers)

@@ -46,7 +46,7 @@ class CompressedReranker:
     - ``depth``: so many of the best hits are reranked, the rest stays behind them as it is.
     - ``vectors``, ``bits``: read only the first so many vectors of a window and bits of a vector; ``bits`` is one of the card's.
     - ``scorer``: another way to score passages, given (question, passages, their ids): a ``TransformerScorer``, or a large compressor's own
-      model that reads both together. The bytes of a code are then its compressor's affair, so likes have no vote.
+      model that reads both together. The bytes of a code are in the latter case its compressor's affair, so likes have no vote.
     - ``reader``: who reads questions, and texts where there are no codes; None takes the index's embedder, or
       ``TransformerEmbedder()`` where there is none. The model must be the one the compressor was made for.
 
@@ -68,7 +68,7 @@ class CompressedReranker:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvalidInputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
         self.weights, self.depth = weights, depth
-        self._scorer, self._reader, self._compressor = scorer, reader, compressor
+        self.scorer, self._reader, self._compressor = scorer, reader, compressor
         self._vectors, self._bits = vectors, bits
         self._lock = RLock()
 
@@ -86,8 +86,8 @@ class CompressedReranker:
                 raise InvalidInputError(
                     f"bits is {self._bits!r}; {card.name!r} has {', '.join(map(str, (*card.nested, card.bits)))}."
                 )
-            if isinstance(self._scorer, TransformerScorer):
-                self._scorer.require(card, bits=self._bits or card.bits)
+            if isinstance(self.scorer, TransformerScorer):
+                self.scorer.require(card, bits=self._bits or card.bits)
             return self._compressor
 
     @property
@@ -136,7 +136,7 @@ class CompressedReranker:
         """The scorer's scores of these passages, of as many vectors and bits as this reranker reads."""
         card = self.compressor.card
         vectors, bits = min(self._vectors or card.vectors, card.vectors), self._bits or card.bits
-        return self._scorer(query, found.smaller(card, vectors=vectors, bits=bits), ids)
+        return self.scorer(query, found.smaller(card, vectors=vectors, bits=bits), ids)
 
     def rank(self, query: QueryCode, hits: Sequence[Hit], found: Passages, *, weights: Blend | None = None) -> list[Hit]:
         """All the hits, the first ``depth`` in their new order; one whose codes are not among those found keeps its place.
@@ -157,7 +157,7 @@ class CompressedReranker:
         return place(hits, late, weights or self.weights, sketches=self._sketches(found, ids))
 
     def _sketches(self, found: Passages, ids: Sequence[str]) -> Vectors | None:
-        if self._scorer is not bit_max_sim and not isinstance(self._scorer, TransformerScorer):
+        if self.scorer is not bit_max_sim and not isinstance(self.scorer, TransformerScorer):
             return None
         codes, counts, owners = found.only(ids)
         return sketches(codes, counts, owners=owners)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from ragkit.errors import CapabilityError
 from ragkit.rerank import CompressedReranker, TokenCompressor, explain
 from ragkit.testing.embedders import HashReader
 
@@ -32,6 +34,9 @@ def test_it_adds_up_and_points_at_the_text(reranker: CompressedReranker) -> None
     assert any("bridge" in TEXTS[4][span.start : span.end] for span in bridge.spans)
     assert explain(reranker, QUESTION, "").score == pytest.approx(-1.0)
     assert "<mark" not in explain(reranker, QUESTION, "").to_html()
+    other = CompressedReranker(reranker.compressor, scorer=lambda query, found, ids: np.ones(len(ids)), reader=reranker.reader)
+    with pytest.raises(CapabilityError, match="without scorer="):
+        explain(other, QUESTION, TEXTS[4])
 
 
 def test_a_browser_shows_it_in_light_and_dark_and_by_keyboard(
