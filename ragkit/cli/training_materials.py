@@ -54,7 +54,7 @@ def read_materials(
     root: Path,
     seed: int,
 ) -> list[tuple[Material, float]]:
-    """Everything that was named to learn from, each with how often it is drawn. Raises BadParameter where that is nothing."""
+    """Everything that was named to learn from, each with how often it is drawn; ``check_materials`` says whether that is anything."""
     from ragkit.chunk import RecursiveChunker
 
     chunker = RecursiveChunker(max_tokens=_TOKENS, tokenizer=reader.tokenizer)

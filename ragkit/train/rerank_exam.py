@@ -86,10 +86,15 @@ def make_exam(
     most: int,
     seed: int,
 ) -> Exam:
-    """An exam of at most ``most`` questions about the documents ``held``."""
+    """An exam of at most ``most`` questions about the documents ``held``. Raises InvalidInputError where there is none within one window."""
     full = np.diff(passages.bounds) > 0
     rows = np.flatnonzero(np.isin(doc, held) & full)
     about = np.flatnonzero((gold >= 0) & np.isin(gold, rows) & (np.diff(questions.bounds) > 0))
+    if not len(about):
+        raise InvalidInputError(
+            f"Of {name!r} {len(held)} documents are held out, and no question about them lies with its passage within one window. "
+            "Give more documents, or shorter passages."
+        )
     asked = np.sort(np.random.default_rng(seed).permutation(about)[:most])
     at, edges = passages.rows(rows)
     query_at, query_edges = questions.rows(asked)

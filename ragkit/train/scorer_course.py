@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.errors import InvalidInputError
 from ragkit.rerank.attentive import signs
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.states import softplus, unit
@@ -109,13 +110,21 @@ class Course:
 def make_course(
     material: Material, weight: float, passages: States, questions: States, held: Rows, compressor: TokenCompressor
 ) -> Course:
-    """All of a material but the passages and questions of the documents ``held``."""
+    """All of a material but the passages and questions of the documents ``held``.
+
+    Raises InvalidInputError where no question is left.
+    """
     card = compressor.card
     free = ~np.isin(material.doc, held) & (np.diff(passages.bounds) > 0)
     asked = np.flatnonzero(free[material.gold] & (np.diff(questions.bounds) > 0))
     if material.lists:
         # One passage alone says nothing of an order.
         asked = np.array([row for row in asked.tolist() if free[material.lists[row][0]].sum() > 1], np.int64)
+    if not len(asked):
+        raise InvalidInputError(
+            f"None of the {len(material.questions)} questions of {material.name!r} is left to learn from beside the documents held out, with tokens "
+            "and a passage within one window (of a teacher's list, two). Give more documents, or shorter passages."
+        )
     half = passages.states.shape[1] // len(card.layers)
     means, cosines = np.zeros((len(free), half), np.float32), np.zeros((len(asked), half), np.float32)
     codes = [np.zeros((0, card.bits // 8), np.uint8)] * len(free)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragkit.errors import MissingDependencyError
+from ragkit.errors import InvalidInputError, MissingDependencyError
 from ragkit.rerank.attentive import Shape, Weights, interaction, joint_scores
 from ragkit.rerank.compressor import TokenCompressor
 from ragkit.train.scorer_course import Course, Draw
@@ -21,7 +21,8 @@ _DECAY = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerSettings:
-    """How to train: each of ``steps`` steps compares ``questions`` questions with ``candidates`` passages each."""
+    """How to train: each of ``steps`` steps compares ``questions`` questions with ``candidates`` passages each, and every ``every`` steps
+    the scorer is judged. Raises InvalidInputError for numbers that nothing can be learned with."""
 
     steps: int = 400
     questions: int = 16
@@ -31,6 +32,13 @@ class ScorerSettings:
     rate: float = 1e-3
     seed: int = 0
     every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.candidates < 2 or min(self.questions, self.every) < 1:
+            raise InvalidInputError(
+                f"steps={self.steps}, questions={self.questions}, candidates={self.candidates}, every={self.every}; steps are 0 or more, "
+                "candidates at least 2, the others at least 1."
+            )
 
 
 def fit_scorer(

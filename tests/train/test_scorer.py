@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,17 @@ def test_the_same_seed_gives_the_same_weights(compressor: TokenCompressor, tmp_p
 def test_what_cannot_be_learned_from(compressor: TokenCompressor, tmp_path: Path) -> None:
     with pytest.raises(CapabilityError, match="ragkit train rerank"):
         train_scorer([(material(), 1.0)], reader=HashReader(dim=32, window=200), compressor=compressor, folder=tmp_path)
-    narrow = TokenCompressor.untrained(READER, material().passages, layers=(2, 1), vectors=6, bits=64)
-    if narrow.card.nested:
-        with pytest.raises(InvalidInputError, match="all of them"):
-            train_scorer(
-                [(material(), 1.0)],
-                reader=READER,
-                compressor=TokenCompressor(narrow.parameters, bits=narrow.card.nested[0]),
-                folder=tmp_path,
-            )
+    nested = TokenCompressor(replace(compressor.parameters, nested=(32,)), bits=32)
+    with pytest.raises(InvalidInputError, match="all of them"):
+        train_scorer([(material(), 1.0)], reader=READER, compressor=nested, folder=tmp_path)
+    alone = replace(material(taught=True), lists=[(rows[:1], scores[:1]) for rows, scores in material(taught=True).lists])
+    with pytest.raises(InvalidInputError, match="None of the 192 questions of 'decoys'"):
+        train_scorer([(alone, 1.0)], reader=READER, compressor=compressor, folder=tmp_path)
+    endless = replace(
+        material(), passages=[f"{text} " + "more " * 300 for text in material().passages[:-4]] + list(material().passages[-4:])
+    )
+    with pytest.raises(InvalidInputError, match="no question about them lies with its passage"):
+        train_scorer([(endless, 1.0)], reader=READER, compressor=compressor, folder=tmp_path)
+    for wrong in ({"steps": -1}, {"candidates": 1}, {"questions": 0}, {"every": 0}):
+        with pytest.raises(InvalidInputError, match="candidates at least 2"):
+            ScorerSettings(**wrong)
