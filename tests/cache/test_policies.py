@@ -116,7 +116,14 @@ def test_a_certified_policy_can_be_drawn_from_its_first_request_on():
     # What an earlier version stored has no trail yet.
     old = policy.to_dict()
     del old["trail"], old["judged"]
-    assert len(Certified.from_dict(old).trail) == 0
+    again = Certified.from_dict(old)
+    assert len(again.trail) == 0
+    run(again, scores[:25], wrong[:25], coins[:25])
+    (point,) = again.trail
+    assert point.audited >= point.wrong > 0
+    del old["paid"]
+    with pytest.raises(KeyError):
+        Certified.from_dict(old)
 
 
 @given(st.integers(1, 9), st.integers(0, 4000))

@@ -269,8 +269,10 @@ class Certified:
         settings = dict(data["settings"])
         made = cls(CertifiedSettings(**(settings | {"edges": tuple(settings["edges"])})))
         made.hits = data["total"]
+        # An earlier version did not count judged hits; those found wrong were judged.
+        counts = {"judged": data["known"]} | dict(data)
         for name in _NUMBERS:
-            setattr(made, name, data.get(name.lstrip("_"), 0))
+            setattr(made, name, counts[name.lstrip("_")])
         if "trail" in data:
             made.trail = Trail.from_dict(data["trail"])
         for name in _ARRAYS:
