@@ -43,7 +43,7 @@ class _Layer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lean:
-    """A frozen BERT encoder as tensors; ``kind`` is the embedding of the only token type there is."""
+    """A frozen BERT encoder as tensors; ``kind`` is the embedding of token type 0, which all tokens have."""
 
     words: Tensor
     kind: Tensor
