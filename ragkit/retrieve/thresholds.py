@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 _FORMAT = 2
 _RIDGE = 0.1  # keeps weights finite where evidence separates relevant from other hits without exception; per squared deviation
+_LEAST_SPREAD = 1e-6  # evidence that differs by less is the same everywhere
 _STEPS = 50
 _LEAST = 50  # judged hits, of which at least _EACH of either kind
 _EACH = 10
@@ -234,8 +235,9 @@ def _logit(shown: Floats, labels: Floats) -> Floats:
 
     Each piece of evidence is held back on its own scale: MaxSim's scores differ by hundredths, a cross-encoder's by tens.
     """
-    x = np.column_stack([np.ones(len(shown)), shown])
-    ridge = np.diag([1e-9, *(_RIDGE * np.maximum(shown.var(axis=0), 1e-6))])
+    centre, spread = shown.mean(axis=0), np.maximum(shown.std(axis=0), _LEAST_SPREAD)
+    x = np.column_stack([np.ones(len(shown)), (shown - centre) / spread])
+    ridge = np.diag([1e-9, *[_RIDGE] * shown.shape[1]])
     weights = np.zeros(x.shape[1])
     for _ in range(_STEPS):
         p = _expit(x @ weights)
@@ -244,7 +246,8 @@ def _logit(shown: Floats, labels: Floats) -> Floats:
         weights -= step * min(1.0, 5.0 / max(1e-12, float(np.abs(step).max())))
         if float(np.abs(step).max()) < 1e-9:
             break
-    return weights
+    own = weights[1:] / spread
+    return np.concatenate([[weights[0] - own @ centre], own])
 
 
 def _probabilities(weights: Floats, shown: Floats) -> Floats:

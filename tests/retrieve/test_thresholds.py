@@ -91,7 +91,7 @@ def test_a_rerankers_score_is_evidence_once_it_was_fitted():
     assert threshold_from_json(fitted.to_json()) == fitted
 
 
-@pytest.mark.parametrize("scale", [0.01, 30.0])
+@pytest.mark.parametrize("scale", [0.001, 0.01, 30.0])
 def test_the_unit_of_a_rerankers_scores_changes_no_probability(scale):
     """MaxSim's scores differ by hundredths, a cross-encoder's by tens."""
 
