@@ -24,7 +24,7 @@ class Contents(Opened):
 
     def chunks_of(self, doc_id: str) -> list[Chunk]:
         """The chunks of one document, in order; empty when it is not stored."""
-        return self._store.chunks_of(checked_ids(doc_id)[0])
+        return self._store.chunks_of(checked_ids([doc_id])[0])
 
     def vectors(self, chunk_ids: Iterable[str]) -> Vectors:
         """The stored vectors of these chunks, float32 ``(n, dim)``, in the order asked for.

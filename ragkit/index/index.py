@@ -37,7 +37,7 @@ class Index(Searching):
     Raises StoreMismatchError when ``embedder``, ``analyzer`` or the type of a column is not what wrote the database, StoreFormatError when a
     newer ragkit wrote it, StoreCorruptError for damaged files, StoreFullError, and StoreError when ``path`` is a file or a
     folder of something else. CapabilityError for a chunker with Late and a model that cannot pool a chunk's own tokens, and
-    InvalidInputError for one whose passes are longer than the model's window.
+    InvalidInputError for one whose passes are longer than the model's window, or overlap by all of it.
     """
 
     def add(self, documents: Document | Iterable[Document], *, progress: bool = False, batch_chunks: int = 4096) -> AddReport:

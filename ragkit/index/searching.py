@@ -128,7 +128,9 @@ class Searching(Contents):
         try:
             query = np.asarray(vector, np.float32)
         except (ValueError, TypeError) as error:
-            raise InvalidInputError(f"vector is a {type(vector).__name__} that is no array of numbers: {error}.") from error
+            raise InvalidInputError(
+                f"vector is a {type(vector).__name__} that is no array of numbers: {error}. Give {self.card.dim} numbers."
+            ) from error
         return self._store.searched(
             lambda arms: run_search(arms, query_vector=query, query_tokens=[], k=k, mode="dense", fetch_k=fetch_k, where=where),
             words=False,
@@ -187,6 +189,8 @@ class Searching(Contents):
         self, queries: Sequence[str], *, fetch_k: int = DEFAULT_FETCH_K, where: Where | None = None
     ) -> list[Candidates]:
         """What the fusion of a hybrid search is given for each question: for trying fusions without searching again."""
+        if isinstance(queries, str):
+            raise InvalidInputError("queries is one string; give a list of questions.")
         phrases = [phrase for query in queries for phrase in phrases_of(query)]
         vectors = phrase_vectors(self.embedder, self._read(phrases), {}) if phrases else np.empty((0, self.card.dim), np.float32)
         tokens = [self._terms(phrase) for phrase in phrases]

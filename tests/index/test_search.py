@@ -99,6 +99,10 @@ def test_what_is_no_vector(library: Index, vector: Any) -> None:
 def test_one_string_is_not_many_questions(library: Index) -> None:
     with pytest.raises(InvalidInputError, match="list"):
         library.search_many("alpine")
+    with pytest.raises(InvalidInputError, match="list"):
+        library.candidates("alpine")
+    with pytest.raises(InvalidInputError, match="list"):
+        library.chunks_of(["d1", "d2"])  # type: ignore[arg-type]
 
 
 def test_reranking_sees_all_candidates_and_ranks_anew(library: Index) -> None:
