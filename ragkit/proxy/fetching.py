@@ -109,7 +109,8 @@ class Fetching:
 
     async def _stale(self, job: Job, instead: Instead) -> Response | None:
         """An entry past its time, where the settings and the request allow one and there is one."""
-        if not (self._settings.stale_if_error and job.scope is not None and job.controls.lookup and job.controls.max_age is None):
+        wanted = job.controls.lookup and not job.controls.dry_run and job.controls.max_age is None
+        if not (self._settings.stale_if_error and wanted) or job.scope is None:
             return None
         found = await self._memory.look(job.asked, job.scope, size=len(job.data), max_age=None, stale=True)
         if found is None or found.body is None:
@@ -122,9 +123,8 @@ class Fetching:
             async with asyncio.timeout(self._settings.deadline):
                 data = await response.aread()
         except (httpx2.HTTPError, TimeoutError) as error:
-            self._metrics.upstream_failures.labels(job.upstream.url, "body").inc()
             broken = UpstreamError(f"The answer broke off: {type(error).__name__}.", status=502, kind="body")
-            return upstream_failure(broken, job.headers)
+            return await self._failed(job, broken)
         finally:
             await response.aclose()
         landing.pop_all()

@@ -23,7 +23,9 @@ class Metrics:
             "cache_misses", "Requests the cache could have answered and did not, by what refused.", ["refused_by"]
         )
         self.bypasses = counter("cache_bypasses", "Requests that the cache kept out of, by reason.", ["reason"])
-        self.stale = counter("cache_stale_served", "Answers served past their time because no upstream answered.")
+        self.stale = counter(
+            "cache_stale_served", "Answers served past their time because no upstream answered, or only that it failed."
+        )
         self.collapsed = counter("cache_collapsed", "Requests that waited for an identical one.")
         self.stored = counter("cache_stored", "Answers stored.")
         self.unstored = counter("cache_not_stored", "Answers not stored, by reason.", ["reason"])

@@ -65,10 +65,10 @@ class Settings(BaseSettings):
     ``upstreams`` are asked in order for the first that serves a model. ``cache`` is the database; ``policy`` what may be served
     by meaning ("exact", "static", "calibrated", "certified", or a file of ``ragkit cache calibrate``), ``threshold`` the cosine of
     "static". ``embedder`` names the model that compares prompts, ``judge`` what tells a certified policy whether two answers say the
-    same. ``stale_if_error`` seconds past their time entries are still served when no upstream answers. ``prices`` by model tell the
-    money saved. ``max_embeddings`` is how large the file of embeddings may grow; the oldest make room. ``shared_tenant`` makes all
-    API keys one tenant; without it nothing is shared between keys. ``scope_headers`` are request headers that must match exactly, too.
-    What may be None is "none" in the environment and in a file.
+    same. ``stale_if_error`` seconds past their time entries are still served when no upstream answers, or only with 500, 502, 503 or
+    504. ``prices`` by model tell the money saved. ``max_embeddings`` is how large the file of embeddings may grow; the oldest make
+    room. ``shared_tenant`` makes all API keys one tenant; without it nothing is shared between keys. ``scope_headers`` are request
+    headers that must match exactly, too. What may be None is "none" in the environment and in a file.
 
     Raises InvalidInputError, from ``load``, for anything that is unknown or out of range.
     """
