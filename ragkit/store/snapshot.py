@@ -191,7 +191,8 @@ class Snapshot:
                 f"Query vectors of shape {queries.shape} cannot be compared with stored vectors of length {dim}: "
                 "each must have that length, be finite, and not be all zeros."
             )
-        return queries
+        # By a power of two, which rounds nothing: LanceDB's sums of squares are float32 and end at 2**128.
+        return np.ldexp(queries, -np.frexp(np.abs(queries).max(axis=1, keepdims=True, initial=0))[1])
 
     def _effort(self, limit: int, condition: str | None, nearness: Nearness) -> Effort | None:
         """How many partitions of the index to read and how far to refine; None where every row is to be compared.

@@ -96,6 +96,12 @@ def test_what_is_no_vector(library: Index, vector: Any) -> None:
         library.search_vector(vector)
 
 
+@pytest.mark.parametrize("length", [2.0**-90, 2.0**-60, 2.0**60, 2.0**120])
+def test_the_length_of_a_vector_changes_nothing(library: Index, length: float) -> None:
+    (vector,) = library.vectors([library.chunks_of("d7")[0].id])
+    assert library.search_vector(vector * length, k=5) == library.search_vector(vector, k=5)
+
+
 def test_one_string_is_not_many_questions(library: Index) -> None:
     with pytest.raises(InvalidInputError, match="list"):
         library.search_many("alpine")
