@@ -192,7 +192,8 @@ class Snapshot:
                 "each must have that length, be finite, and not be all zeros."
             )
         # By a power of two, which rounds nothing: LanceDB's sums of squares are float32 and end at 2**128.
-        return np.ldexp(queries, -np.frexp(np.abs(queries).max(axis=1, keepdims=True, initial=0))[1])
+        scaled: Vectors = np.ldexp(queries, -np.frexp(np.abs(queries).max(axis=1, keepdims=True, initial=0))[1])
+        return scaled
 
     def _effort(self, limit: int, condition: str | None, nearness: Nearness) -> Effort | None:
         """How many partitions of the index to read and how far to refine; None where every row is to be compared.
