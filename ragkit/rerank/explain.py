@@ -83,12 +83,13 @@ def explain(reranker: CompressedReranker, query: str, passage: str | Hit) -> Exp
     asked, compressor = reranker.question(query), reranker.compressor
     (read,) = reranker.reader.read_texts([text], layers=compressor.layers)
     parts = compress_parts(compressor, read)
+    vectors, bits = reranker.sizes
     total = float(asked.gates.sum()) or 1.0
     likeness = np.full(len(asked.ids), -1.0, np.float32)
     met = [(0, 0)] * len(asked.ids)
     for window, (_, code) in enumerate(parts):
-        for vector in range(len(code)):
-            one = token_maxima(asked.vectors, code.vectors[None, vector : vector + 1], np.ones(1, np.int64))[0]
+        for vector, row in enumerate(code.vectors[:vectors, : bits // 8]):
+            one = token_maxima(asked.vectors, row[None, None], np.ones(1, np.int64))[0]
             for token in np.flatnonzero(one > likeness).tolist():
                 likeness[token], met[token] = one[token], (window, vector)
     matches = [

@@ -91,6 +91,12 @@ class CompressedReranker:
             return self._compressor
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """How many vectors of a window are read, and how many bits of a vector."""
+        card = self.compressor.card
+        return min(self._vectors or card.vectors, card.vectors), self._bits or card.bits
+
+    @property
     def given_reader(self) -> TokenReader | None:
         """The reader this reranker was made with."""
         return self._reader
@@ -134,9 +140,8 @@ class CompressedReranker:
 
     def score(self, query: QueryCode, found: Passages, ids: Sequence[str]) -> Floats:
         """The scorer's scores of these passages, of as many vectors and bits as this reranker reads."""
-        card = self.compressor.card
-        vectors, bits = min(self._vectors or card.vectors, card.vectors), self._bits or card.bits
-        return self.scorer(query, found.smaller(card, vectors=vectors, bits=bits), ids)
+        vectors, bits = self.sizes
+        return self.scorer(query, found.smaller(self.compressor.card, vectors=vectors, bits=bits), ids)
 
     def rank(self, query: QueryCode, hits: Sequence[Hit], found: Passages, *, weights: Blend | None = None) -> list[Hit]:
         """All the hits, the first ``depth`` in their new order; one whose codes are not among those found keeps its place.

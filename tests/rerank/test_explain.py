@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def reranker(compressor: TokenCompressor, reader: HashReader) -> CompressedReran
     return CompressedReranker(compressor, reader=reader)
 
 
-def test_it_adds_up_and_points_at_the_text(reranker: CompressedReranker) -> None:
+def test_it_adds_up_and_points_at_the_text(compressor: TokenCompressor, reranker: CompressedReranker) -> None:
     why = explain(reranker, QUESTION, TEXTS[4])
     assert why.score == pytest.approx(reranker.scores(QUESTION, [TEXTS[4]])[0], abs=1e-5)
     assert sum(match.weight for match in why.matches) == pytest.approx(1.0, abs=1e-6)
@@ -34,6 +35,9 @@ def test_it_adds_up_and_points_at_the_text(reranker: CompressedReranker) -> None
     assert any("bridge" in TEXTS[4][span.start : span.end] for span in bridge.spans)
     assert explain(reranker, QUESTION, "").score == pytest.approx(-1.0)
     assert "<mark" not in explain(reranker, QUESTION, "").to_html()
+    nested = TokenCompressor(replace(compressor.parameters, nested=(32,)), vectors=8)
+    smaller = CompressedReranker(nested, vectors=2, bits=32, reader=reranker.reader)
+    assert explain(smaller, QUESTION, TEXTS[4]).score == pytest.approx(smaller.scores(QUESTION, [TEXTS[4]])[0], abs=1e-5)
     other = CompressedReranker(reranker.compressor, scorer=lambda query, found, ids: np.ones(len(ids)), reader=reranker.reader)
     with pytest.raises(CapabilityError, match="without scorer="):
         explain(other, QUESTION, TEXTS[4])
