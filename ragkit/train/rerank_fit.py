@@ -134,7 +134,7 @@ def fit(
     shares = np.array([lesson.weight for lesson in lessons]) / sum(lesson.weight for lesson in lessons)
     best, kept, at = -np.inf, start, 0
     for step in range(settings.steps + 1):
-        if judge is not None and step % settings.every == 0:
+        if judge is not None and (step % settings.every == 0 or step == settings.steps):
             found = judge(student.parameters())
             say(f"step {step}: {found:.4f}")
             if found > best:

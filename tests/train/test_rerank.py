@@ -70,6 +70,20 @@ def test_the_untrained_form_is_kept_unless_documents_held_out_gain(report: Reran
         assert report.parameters.digest == report.untrained.digest
 
 
+def test_a_short_run_is_judged_at_its_end(tmp_path: Path) -> None:
+    said: list[str] = []
+    train_reranker(
+        [(material(documents=4), 1.0)],
+        reader=HashReader(dim=64, window=200),
+        folder=tmp_path,
+        layers=(2, 1),
+        bits=64,
+        settings=replace(SETTINGS, steps=2, runs=1),
+        say=said.append,
+    )
+    assert [text.split(":")[0] for text in said if text.startswith("step")] == ["step 0", "step 2"]
+
+
 def test_states_are_read_once(tmp_path: Path) -> None:
     reader = HashReader(dim=32, window=20)
     texts = ["one two three", "four five", "", "many " * 50]
