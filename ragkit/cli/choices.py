@@ -47,6 +47,7 @@ class ContextName(StrEnum):
 
     none = "none"
     titles = "title"
+    title_words = "title-words"
     neighbours = "neighbours"
     late = "late"
     half_late = "half-late"
@@ -54,7 +55,8 @@ class ContextName(StrEnum):
 
 _CONTEXT = typer.Option(
     "--context",
-    help="What the model reads around each chunk: none; title, the title and headings above it; neighbours, those and the "
+    help="What the model reads around each chunk: none; title, the title and headings above it; title-words, the same, and BM25 "
+    "reads them, too; neighbours, title and headings and the "
     "sentence before it; late, the whole document (late chunking); half-late, half of that and half the chunk alone. Compare them "
     "with ragkit study chunks.",
 )
@@ -140,6 +142,8 @@ def with_context(chunker: Engine, name: ContextName) -> Engine | Pipeline:
             return chunker
         case ContextName.titles:
             return chunker | Situate(before=0)
+        case ContextName.title_words:
+            return chunker | Situate(before=0, use="both")
         case ContextName.neighbours:
             return chunker | Situate(before=1)
         case ContextName.late:

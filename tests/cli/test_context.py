@@ -24,8 +24,10 @@ def test_every_name_is_a_recipe_that_leaves_texts_alone(name: ContextName, chunk
     chunks = made(document)
     assert "".join(chunk.text for chunk in chunks) == TEXT
     contexts = " ".join(chunk.context for chunk in chunks)
-    assert ("Guide" in contexts) == (name in (ContextName.titles, ContextName.neighbours))
+    assert ("Guide" in contexts) == (name in (ContextName.titles, ContextName.title_words, ContextName.neighbours))
     assert ("More words" in contexts) == (name is ContextName.neighbours)
+    if name in (ContextName.titles, ContextName.title_words) and chunker is not ChunkerName.table:
+        assert {chunk.encoding.lexical for chunk in chunks} == {name is ContextName.title_words}
     late = name in (ContextName.late, ContextName.half_late)
     assert all((chunk.window == (0, len(TEXT))) == late for chunk in chunks)
     assert all((chunk.encoding.plain == 0.5) == (name not in (ContextName.none, ContextName.late)) for chunk in chunks)
