@@ -71,7 +71,10 @@ def chunks(
         ),
     ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="Some of plain, title, neighbour, summary, blend, document, late, late-blend.")
+        str,
+        typer.Option(
+            "--context", help="Some of plain, title, title-words, neighbour, summary, blend, document, late, late-blend."
+        ),
     ] = "plain,blend",
     budget: Annotated[
         str, typer.Option("--budget", help="Returned tokens to compare at, separated by commas.")

@@ -19,6 +19,7 @@ CHUNKERS: Mapping[str, Callable[[int], Engine]] = {
 CONTEXTS: Mapping[str, Situate | Late | None] = {
     "plain": None,
     "title": Situate(before=0, blend=1.0),
+    "title-words": Situate(before=0, use="both"),
     "neighbour": Situate(title=False, blend=1.0),
     "summary": Situate(title=False, before=0, summary=64, max_tokens=72, blend=1.0),
     "blend": Situate(),
