@@ -22,7 +22,7 @@ class HotSet:
     """Entries by id, by exact prompt and by scope, with the vectors of the model with the fingerprint ``model``.
 
     Vectors of other models are never looked at: their entries answer exact repetitions only. Not safe for several threads;
-    ``Vault`` holds the lock.
+    ``Shelf`` holds the lock.
     """
 
     def __init__(self, model: str, dim: int) -> None:
