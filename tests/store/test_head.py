@@ -91,5 +91,5 @@ def test_most_searches_need_no_more_than_the_head(filled: Any, monkeypatch: pyte
 def test_rows_that_an_index_cannot_tell_apart_are_all_compared_by_their_vectors(filled: Any) -> None:
     store, vectors = filled
     for vector in vectors[400:410]:
-        asked = {"nearness": EVERY, "k": 3, "fetch_k": 100}
+        asked: dict[str, Any] = {"nearness": EVERY, "k": 3, "fetch_k": 100}
         assert hits(store, SnapshotArms, vector, **asked) == hits(store, Unaided, vector, **asked)
