@@ -4,7 +4,9 @@
 
 Needs wrk (Debian: ``apt-get install wrk``). The upstream answers at once, so times are the server's own. "miss" asks a new prompt
 each time with policy "exact", so nothing is embedded; the answer is stored. "hit" repeats one prompt. Each figure is taken
-upstream, server, upstream, server ... in turn, and the median of the rounds is printed. "miss" also says how much processor time
+upstream, server, upstream, server ... in turn, and the median of the rounds is printed. wrk corrects percentiles for what a stall
+kept from being sent (coordinated omission): one stall of 60 ms in six seconds is a p99 of its own. So look at the upstream's p99 first: above a
+millisecond it is the machine that stalls. "miss" also says how much processor time
 the server took for one: unlike a latency that does not depend on what else the machine is doing. Memory is the process's resident
 set while 500 prompts are asked again and again over 16 connections; its slope is fitted to what came after the first tenth.
 About four minutes on two cores that are free; ``--memory-seconds`` ends the last part where they are not.
