@@ -21,7 +21,7 @@ from ragkit.train.rerank_exam import Exam, held_out, make_exam
 from ragkit.train.rerank_fit import FitSettings, average, fit
 from ragkit.train.rerank_lessons import Lesson, Rows, States
 from ragkit.train.rerank_rules import Material
-from ragkit.train.rerank_states import read_states
+from ragkit.train.rerank_states import read_material
 
 #: Passages whose second moments give the principal axes.
 _SAMPLE = 2000
@@ -88,33 +88,22 @@ def train_reranker(
     begun = time.process_time()
     read: list[tuple[Material, float, States, States]] = []
     for material, weight in materials:
-        say(f"Reading {material.name}: {len(material.passages)} passages, {len(material.questions)} questions")
-        passages = read_states(reader, material.passages, layers=layers, kind="passage", folder=folder)
-        questions = read_states(reader, material.questions, layers=layers, kind="query", folder=folder)
-        read.append((material, weight, passages, questions))
+        read.append((material, weight, *read_material(reader, material, layers=layers, folder=folder, say=say)))
     start = _start([passages for _, _, passages, _ in read], reader.card.weights, layers, bits)
     lessons: list[Lesson] = []
     watched: list[Exam] = []
     judged: list[Exam] = []
     for number, (material, weight, passages, questions) in enumerate(read):
-        steering, testing = held_out(material, chosen.seed + number)
-        for held, exams, most in ((steering, watched, _WATCHED), (testing, judged, _JUDGED)):
+        held = held_out(material, chosen.seed + number)
+        for documents, exams, most in zip(held, (watched, judged), (_WATCHED, _JUDGED), strict=True):
             exams.append(
                 make_exam(
-                    material.name,
-                    passages,
-                    material.doc,
-                    questions,
-                    material.gold,
-                    held,
-                    logits=start.logits,
-                    layers=len(layers),
-                    most=most,
-                    seed=chosen.seed,
+                    material, passages, questions, documents,
+                    logits=start.logits, layers=len(layers), most=most, seed=chosen.seed,
                 )
-            )
+            )  # fmt: skip
         say(f"Merging the tokens of {material.name}")
-        lessons.append(_lesson(material, weight, passages, questions, np.concatenate([steering, testing]), start, chosen))
+        lessons.append(_lesson(material, weight, passages, questions, np.concatenate(held), start, chosen))
 
     def judge(parameters: Parameters) -> float:
         return float(np.mean([exam.gains(parameters, vectors=chosen.vectors).mean() for exam in watched]))

@@ -74,11 +74,9 @@ class Exam:
 
 
 def make_exam(
-    name: str,
+    material: Material,
     passages: States,
-    doc: Rows,
     questions: States,
-    gold: Rows,
     held: Rows,
     *,
     logits: NDArray[np.float32],
@@ -87,13 +85,13 @@ def make_exam(
     seed: int,
 ) -> Exam:
     """An exam of at most ``most`` questions about the documents ``held``. Raises InvalidInputError where there is none within one window."""
-    full = np.diff(passages.bounds) > 0
+    doc, gold, full = material.doc, material.gold, np.diff(passages.bounds) > 0
     rows = np.flatnonzero(np.isin(doc, held) & full)
     about = np.flatnonzero((gold >= 0) & np.isin(gold, rows) & (np.diff(questions.bounds) > 0))
     if not len(about):
         raise InvalidInputError(
-            f"Of {name!r} {len(held)} documents are held out, and no question about them lies with its passage within one window. "
-            "Give more documents, or shorter passages."
+            f"Of {material.name!r} {len(held)} documents are held out, and no question about them lies with its passage within one window. "
+            "Give more documents, or shorter passages and questions."
         )
     asked = np.sort(np.random.default_rng(seed).permutation(about)[:most])
     at, edges = passages.rows(rows)
@@ -111,7 +109,7 @@ def make_exam(
         softplus(logits),
     )
     return Exam(
-        name=name, passages=passages, rows=rows, questions=questions, asked=asked, gold=np.searchsorted(rows, gold[asked]),
+        name=material.name, passages=passages, rows=rows, questions=questions, asked=asked, gold=np.searchsorted(rows, gold[asked]),
         home=doc[gold[asked]], dense=dense, bm25=bm25,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ragkit.errors import InvalidInputError
 from ragkit.seams import TokenReader, TokenStates
 from ragkit.train.rerank_lessons import States
+from ragkit.train.rerank_rules import Material
 from ragkit.types import canonical_json, digest
 
 _BLOCK = 256
@@ -42,6 +43,15 @@ def read_states(
     if not len(ids):
         raise InvalidInputError(f"None of the {len(texts)} texts has tokens within one window; nothing can be learned from them.")
     return States(states=np.memmap(states, np.float16, "r").reshape(len(ids), -1), ids=ids, bounds=bounds)
+
+
+def read_material(
+    reader: TokenReader, material: Material, *, layers: tuple[int, ...], folder: Path, say: Callable[[str], None]
+) -> tuple[States, States]:
+    """The states of a material's passages and of its questions, as ``read_states`` reads them."""
+    say(f"Reading {material.name}: {len(material.passages)} passages, {len(material.questions)} questions")
+    passages = read_states(reader, material.passages, layers=layers, kind="passage", folder=folder)
+    return passages, read_states(reader, material.questions, layers=layers, kind="query", folder=folder)
 
 
 def _write(

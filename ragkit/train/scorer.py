@@ -20,7 +20,7 @@ from ragkit.seams import TokenReader
 from ragkit.train.judge import Interval, by_documents, surely
 from ragkit.train.rerank_exam import Exam, held_out, make_exam
 from ragkit.train.rerank_rules import Material
-from ragkit.train.rerank_states import read_states
+from ragkit.train.rerank_states import read_material
 from ragkit.train.scorer_course import Course, make_course
 from ragkit.train.scorer_fit import ScorerSettings, fit_scorer
 
@@ -78,19 +78,17 @@ def train_scorer(
     watched: list[Exam] = []
     judged: list[Exam] = []
     for number, (material, weight) in enumerate(materials):
-        say(f"Reading {material.name}: {len(material.passages)} passages, {len(material.questions)} questions")
-        passages = read_states(reader, material.passages, layers=card.layers, kind="passage", folder=folder)
-        questions = read_states(reader, material.questions, layers=card.layers, kind="query", folder=folder)
-        steering, testing = held_out(material, chosen.seed + number)
-        for held, exams, most in ((steering, watched, _WATCHED), (testing, judged, _JUDGED)):
+        passages, questions = read_material(reader, material, layers=card.layers, folder=folder, say=say)
+        held = held_out(material, chosen.seed + number)
+        for documents, exams, most in zip(held, (watched, judged), (_WATCHED, _JUDGED), strict=True):
             exams.append(
                 make_exam(
-                    material.name, passages, material.doc, questions, material.gold, held,
+                    material, passages, questions, documents,
                     logits=parameters.logits, layers=len(card.layers), most=most, seed=chosen.seed,
                 )
             )  # fmt: skip
         say(f"Compressing {material.name}")
-        courses.append(make_course(material, weight, passages, questions, np.concatenate([steering, testing]), compressor))
+        courses.append(make_course(material, weight, passages, questions, np.concatenate(held), compressor))
 
     def gains(exams: Sequence[Exam], weights: Weights | None) -> list[NDArray[np.float64]]:
         scorer = bit_max_sim if weights is None else TransformerScorer(weights)
