@@ -139,7 +139,7 @@ class TransformerScorer:
     """MaxSim corrected by a small transformer over (question's tokens, passage's vectors): ``CompressedReranker(scorer=...)``.
 
     ``weights`` is a file that ``ragkit train scorer`` wrote, or ``Weights``. Its time grows with the vectors read, not with
-    the text; each passage is read by itself, so its score is the same in any company. Without weights of its own a passage scores what
+    the text; each passage is read by itself, so its score is the same in any company. A network that has not been trained says what
     ``bit_max_sim`` says. Raises LoadError for an unreadable file, MissingDependencyError without torch.
     """
 
