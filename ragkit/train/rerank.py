@@ -16,8 +16,8 @@ from ragkit.rerank.parameters import Parameters
 from ragkit.rerank.states import normalise_layers
 from ragkit.rerank.untrained import assemble, gate_logits, principal_axes
 from ragkit.seams import TokenReader
-from ragkit.train.judge import Interval, by_documents, surely
-from ragkit.train.rerank_exam import Exam, held_out, make_exam
+from ragkit.train.judge import by_documents, surely
+from ragkit.train.rerank_exam import Exam, Outcome, held_out, make_exam
 from ragkit.train.rerank_fit import FitSettings, average, fit
 from ragkit.train.rerank_lessons import Lesson, Rows, States
 from ragkit.train.rerank_rules import Material
@@ -31,7 +31,7 @@ _JUDGED = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RerankReport:
+class RerankReport(Outcome):
     """What training found. ``parameters`` are the trained ones where ``won``, else the untrained ones; ``steps`` are those of all runs.
 
     ``gains`` holds for each material the difference in nDCG@10 of trained and untrained parameters on test documents, both
@@ -40,24 +40,10 @@ class RerankReport:
 
     parameters: Parameters
     untrained: Parameters
-    steps: int
-    won: bool
-    gains: Mapping[str, Interval]
-    over_arms: Mapping[str, Interval]
-    seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """The report as a JSON-ready dict."""
-        return {
-            "name": self.parameters.name,
-            "digest": self.parameters.digest,
-            "steps": self.steps,
-            "won": self.won,
-            "gains": {name: one._asdict() for name, one in self.gains.items()},
-            "over_arms": {name: one._asdict() for name, one in self.over_arms.items()},
-            "about": dict(self.parameters.about),
-            "seconds": self.seconds,
-        }
+        return {"name": self.parameters.name} | self.told(self.parameters.digest, self.parameters.about)
 
     def save(self, path: str | Path) -> None:
         """Write the parameters, and beside them a card for people: ``<name>.md``."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from ragkit.rerank.reranker import Scorer, bit_max_sim
 from ragkit.rerank.states import softplus, unit
 from ragkit.retrieve import DEFAULT_FUSION
 from ragkit.retrieve.fusion import Scored
+from ragkit.train.judge import Interval
 from ragkit.train.rerank_lessons import Rows, States, bm25_of, means_of
 from ragkit.train.rerank_rules import Material
 from ragkit.vec import top_k
@@ -71,6 +74,31 @@ class Exam:
             made = compressor.compress(self.passages.of(row)).vectors
             codes[at, : len(made)], counts[at] = made, len(made)
         return codes, counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What exams said of a training: ``gains`` holds for each material the difference in nDCG@10 to what it set out from, ``over_arms`` that
+    of the better of the two to the arms alone. ``seconds`` is the processor's time.
+    """
+
+    steps: int
+    won: bool
+    gains: Mapping[str, Interval]
+    over_arms: Mapping[str, Interval]
+    seconds: float
+
+    def told(self, digest: str, about: Mapping[str, Any]) -> dict[str, Any]:
+        """It as a JSON-ready dict, with the digest of what was trained and what is known about that."""
+        return {
+            "digest": digest,
+            "steps": self.steps,
+            "won": self.won,
+            "gains": {name: one._asdict() for name, one in self.gains.items()},
+            "over_arms": {name: one._asdict() for name, one in self.over_arms.items()},
+            "about": dict(about),
+            "seconds": self.seconds,
+        }
 
 
 def make_exam(

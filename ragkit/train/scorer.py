@@ -17,8 +17,8 @@ from ragkit.rerank.compressor import TokenCompressor
 from ragkit.rerank.passages import require
 from ragkit.rerank.reranker import bit_max_sim
 from ragkit.seams import TokenReader
-from ragkit.train.judge import Interval, by_documents, surely
-from ragkit.train.rerank_exam import Exam, held_out, make_exam
+from ragkit.train.judge import by_documents, surely
+from ragkit.train.rerank_exam import Exam, Outcome, held_out, make_exam
 from ragkit.train.rerank_rules import Material
 from ragkit.train.rerank_states import read_material
 from ragkit.train.scorer_course import Course, make_course
@@ -28,29 +28,16 @@ _WATCHED, _JUDGED = 150, 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScorerReport:
+class ScorerReport(Outcome):
     """What training found. ``gains`` holds for each material the difference in nDCG@10 of the scorer and MaxSim on test documents, both
     blended with the arms; ``over_arms`` that of the better one and the arms alone. ``seconds`` is the processor's time.
     """
 
     weights: Weights
-    steps: int
-    won: bool
-    gains: Mapping[str, Interval]
-    over_arms: Mapping[str, Interval]
-    seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """The report as a JSON-ready dict."""
-        return {
-            "digest": self.weights.digest,
-            "steps": self.steps,
-            "won": self.won,
-            "gains": {name: one._asdict() for name, one in self.gains.items()},
-            "over_arms": {name: one._asdict() for name, one in self.over_arms.items()},
-            "about": dict(self.weights.about),
-            "seconds": self.seconds,
-        }
+        return self.told(self.weights.digest, self.weights.about)
 
 
 def train_scorer(
